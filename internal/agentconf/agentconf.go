@@ -1,0 +1,105 @@
+// Package agentconf is the noun that the baker writes into an image and the
+// boot-agent reads there: what the image is, and what its instances do at
+// first boot. It holds no secret; only where to fetch one.
+package agentconf
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+)
+
+// Where the baker puts the agent and its files in an image.
+const (
+	BinaryPath = "/usr/local/bin/boot-agent"
+	ConfigPath = "/etc/bakehouse/agent.json"
+	// EnvPath is a systemd EnvironmentFile for the agent: proxies, endpoints.
+	EnvPath  = "/etc/bakehouse/agent.env"
+	StateDir = "/var/lib/bakehouse"
+)
+
+// Duration is a time.Duration that reads and writes as text ("90s") in JSON.
+type Duration time.Duration
+
+// MarshalText writes the duration as time.Duration prints it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+
+// Config is the whole of agent.json.
+type Config struct {
+	Role        string `json:"role"`
+	Environment string `json:"environment"`      // Chef environment; the instance tag bakehouse:environment wins
+	BakeID      string `json:"bake_id"`          // ULID of the bake that made the image
+	Region      string `json:"region,omitempty"` // empty: the instance's own region, from IMDS
+	Chef        Chef   `json:"chef"`
+	App         *App   `json:"app,omitempty"` // nil: the image has no app to pull
+}
+
+// Chef says how an instance becomes a node.
+type Chef struct {
+	ServerURL        string `json:"server_url"`
+	CAFile           string `json:"ca_file,omitempty"` // PEM; empty: the system's roots
+	ValidationClient string `json:"validation_client"` // for example chef-validator
+	// ValidatorKey names where the validator's private key is fetched at boot:
+	// ssm:/parameter/name, secretsmanager:name-or-arn, or file:/run/path (tmpfs only).
+	ValidatorKey string   `json:"validator_key"`
+	NodePrefix   string   `json:"node_prefix,omitempty"` // node name = prefix + instance id
+	RunList      []string `json:"run_list"`              // usually ["role[web]"]
+	Attempts     int      `json:"attempts"`              // converge attempts before first boot fails; 0 means 3
+	Timeout      Duration `json:"timeout"`               // of one converge; 0 means 30m
+}
+
+// App says what the agent pulls and starts.
+type App struct {
+	Name    string `json:"name"`            // for example web
+	Bucket  string `json:"bucket"`          // S3 bucket of builds
+	Channel string `json:"channel"`         // for example production; the instance tag bakehouse:channel wins
+	Root    string `json:"root"`            // for example /srv/web; releases/, current and shared/ live below
+	Owner   string `json:"owner,omitempty"` // user that may read the release; empty: root
+	Unit    string `json:"unit"`            // systemd unit, for example web.service
+	Keep    int    `json:"keep"`            // releases kept on disk; 0 means 3
+	Health  Health `json:"health"`
+}
+
+// Health says when a started app counts as up.
+type Health struct {
+	URL     string   `json:"url"`     // HTTP 2xx means healthy
+	Timeout Duration `json:"timeout"` // 0 means 60s
+}
+
+// Parse reads agent.json strictly: an unknown key is an error.
+func Parse(b []byte) (Config, error) {
+	var c Config
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return Config{}, fmt.Errorf("parsing agent configuration: %w", err)
+	}
+	return c, nil
+}
+
+// Load reads and parses the file at path.
+func Load(path string) (Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading agent configuration: %w", err)
+	}
+	return Parse(b)
+}
+
+// Marshal renders c as indented JSON with a final newline.
+func (c Config) Marshal() ([]byte, error) {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("rendering agent configuration: %w", err)
+	}
+	return append(b, '\n'), nil
+}
