@@ -1,0 +1,161 @@
+// Package test holds the house to its plan: who may import whom, how large
+// things may grow, and which habits are banned. The tables are data with a
+// reason per row, and a broken row fails with that reason.
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// room is one row of the house plan: the packages below Path may import, of
+// our own module, only those below May.
+type room struct {
+	Path   string
+	May    []string
+	Reason string
+}
+
+// leaves may be imported by every room: nouns and error kinds without behaviour.
+var leaves = []string{"internal/fault", "internal/awserr"}
+
+var rooms = []room{
+	{"bake", []string{"cloud-init", "internal/agentconf", "internal/chefapi", "internal/chefrepo", "internal/host"},
+		"bake makes images; it knows the machine and Chef, never the release or the agent's code"},
+	{"agent", []string{"release", "internal/agentconf", "internal/chefapi"},
+		"the agent must stay small and reads only the nouns that bake and deploy write"},
+	{"deploy", []string{"release", "internal/chefapi", "internal/host"},
+		"deploy publishes releases and reaches hosts; it never bakes"},
+	{"reap", []string{"internal/chefapi"}, "reap compares two lists"},
+	{"autoscale", nil, "autoscale speaks only to AWS"},
+	{"release", nil, "release is a noun: what deploy writes and agent reads"},
+	{"cloud-init", nil, "files left in the image, nothing else"},
+	{"internal/fault", nil, "a leaf: everybody imports it"},
+	{"internal/awserr", nil, "a leaf: the only place that knows AWS error codes"},
+	{"internal/agentconf", nil, "a noun between baker and agent"},
+	{"internal/awscfg", nil, "one aws.Config, for cmd and test"},
+	{"internal/chefrepo", nil, "reads a chef-repo from disk"},
+	{"internal/chefapi", []string{"internal/chefrepo"}, "the only importer of go-chef"},
+	{"internal/config", nil, "bakehouse.yaml, read by cmd alone"},
+	{"internal/host", nil, "reaches a machine and knows nothing of what for"},
+	{"internal/ui", nil, "progress and tables"},
+	{"internal/cliapp", []string{"internal/ui"}, "what every urfave tool needs"},
+	{"cmd", []string{"bake", "agent", "deploy", "reap", "autoscale", "release", "cloud-init", "internal"},
+		"flags, wiring, printing and the exit code stand above everything"},
+	{"test", []string{"bake", "agent", "deploy", "release", "cloud-init", "internal", "test"},
+		"the lab and the suites may look at everything"},
+}
+
+// outside names third-party packages that only some rooms may import.
+var outside = []struct {
+	Import string
+	Only   []string
+	Reason string
+}{
+	{"github.com/go-chef/chef", []string{"internal/chefapi"}, "go-chef's traps are dealt with in one place"},
+	{"github.com/urfave/cli", []string{"cmd", "internal/cliapp"}, "a CLI library below cmd ties rooms to flags"},
+	{"golang.org/x/crypto/ssh", []string{"internal/host", "bake", "test"}, "SSH is reached through internal/host; bake only makes keys"},
+	{"github.com/aws/smithy-go", []string{"internal/awserr", "internal/awscfg", "test", "cmd"}, "AWS error codes are known in one place"},
+	{"github.com/aws/aws-sdk-go-v2/config", []string{"internal/awscfg", "test"}, "one place makes the aws.Config"},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "bake", "autoscale", "test"}, "configuration is parsed strictly in one place; bake renders user-data"},
+}
+
+// goPackage is what this suite reads of `go list -json`.
+type goPackage struct {
+	ImportPath, Dir, Doc, Name           string
+	GoFiles, TestGoFiles, XTestGoFiles   []string
+	Imports, TestImports, XTestImports   []string
+	Module                               *struct{ Path, Dir string }
+	IgnoredGoFiles, EmbedFiles, CgoFiles []string
+}
+
+// packages lists the module's packages with every build tag of the suites on.
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-tags", "lab e2e bench", "-json", "bakehouse/...")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing packages: %v\n%s", err, stderr.String())
+	}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	var all []goPackage
+	for {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("reading go list: %v", err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 3 {
+		t.Fatalf("go list names %d packages; the suite looks at nothing", len(all))
+	}
+	return all
+}
+
+// under reports whether path is dir or stands below it.
+func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+// underAny reports whether path stands below one of dirs.
+func underAny(path string, dirs []string) bool {
+	return slices.ContainsFunc(dirs, func(d string) bool { return under(path, d) })
+}
+
+// roomOf returns the most specific row that covers path.
+func roomOf(path string) (room, bool) {
+	best, found := room{}, false
+	for _, r := range rooms {
+		if under(path, r.Path) && (!found || len(r.Path) > len(best.Path)) {
+			best, found = r, true
+		}
+	}
+	return best, found
+}
+
+func TestImportsFollowTheHousePlan(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		path := strings.TrimPrefix(p.ImportPath, "bakehouse/")
+		r, ok := roomOf(path)
+		if !ok {
+			t.Errorf("%s is in no room of the plan: add a row with a reason to test/arch_test.go, or move it", path)
+			continue
+		}
+		for _, imp := range p.Imports {
+			checkImport(t, path, imp, r)
+		}
+	}
+}
+
+// checkImport fails when path may not import imp.
+func checkImport(t *testing.T, path, imp string, r room) {
+	t.Helper()
+	if own, ok := strings.CutPrefix(imp, "bakehouse/"); ok {
+		if !under(own, r.Path) && !underAny(own, r.May) && !slices.Contains(leaves, own) {
+			t.Errorf("%s imports %s: %s", path, own, r.Reason)
+		}
+		return
+	}
+	for _, o := range outside {
+		if under(imp, o.Import) && !underAny(path, o.Only) {
+			t.Errorf("%s imports %s: %s", path, imp, o.Reason)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
