@@ -1,0 +1,41 @@
+# Bakehouse. The two commands to know: `make demo` and `make test`.
+# Both install what they need (Debian or Ubuntu, as root; Go 1.26 must be there).
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+TAGS    := lab,e2e,bench
+export CGO_ENABLED = 0
+
+.PHONY: help build deps demo test unit lint e2e bench clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## static binaries in bin/
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@go build -trimpath -o bin/ ./test/lab ./test/demo ./test/tally
+	@go build -trimpath -ldflags '-s -w' -o bin/sampleapp ./test/lab/sampleapp
+
+deps: ## install what demo and test need (apt packages, moto, Go modules)
+	@test/tools/deps.sh
+
+demo: deps build ## role -> image -> instance -> the app answers; KEEP=1 leaves the lab up
+	@bin/demo
+
+test: deps build ## everything: lint, unit, architecture, lab and end-to-end; STRICT=1 fails on skips
+	@test/tools/run-tests.sh $(if $(STRICT),-strict)
+
+lint: ## gofmt, vet, staticcheck, shell scripts
+	@test/tools/lint.sh $(TAGS)
+
+unit: ## the quick tests alone, no root needed
+	@go test ./...
+
+e2e: deps build ## the end-to-end tests alone, in the lab
+	@test/tools/run-tests.sh -only-e2e
+
+bench: deps build ## what a bake and a boot cost, in the lab, next to its peer
+	@test/tools/bench.sh
+
+clean: ## remove bin/ (the lab's cache stays; bin/lab prints where)
+	@rm -rf bin

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what demo and test need and says what it cannot install.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+fail() { printf 'deps: error: %s\n  next: %s\n' "$1" "$2" >&2; exit 2; }
+
+command -v go >/dev/null 2>&1 || fail 'Go is not installed' 'install Go 1.26 or newer and put it on PATH'
+have=$(go env GOVERSION)
+[ "$(printf '%s\ngo1.26\n' "$have" | sort -V | head -n 1)" = go1.26 ] ||
+	fail "this is $have, and the module needs go1.26" 'install Go 1.26 or newer'
+[ "$(uname -s)" = Linux ] || fail 'the lab needs Linux' 'run it on a Debian or Ubuntu machine'
+
+missing=()
+for p in shellcheck $(go run ./test/lab deps); do
+	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+	[ "$(id -u)" = 0 ] || fail "missing packages: ${missing[*]}" "sudo apt-get install ${missing[*]}, or run this as root"
+	echo "deps: installing ${missing[*]}"
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
+	{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 || {
+		tail -n 5 "$log" >&2
+		fail "apt-get could not install ${missing[*]}" 'see the lines above; check the package sources'
+	}
+fi
+go mod download
