@@ -1,0 +1,90 @@
+package cliapp
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/internal/fault"
+)
+
+// usageLines bounds how many lines a usage error takes on the terminal.
+const usageLines = 5
+
+// Usagef makes a usage error (exit code 2). Without a next step of its own it
+// is printed with a pointer to the command's --help.
+func Usagef(format string, args ...any) error {
+	return fault.Newf(fault.Usage, "", format, args...)
+}
+
+// printError writes "tool: error: cause" and, indented, the next step. A usage
+// error is cut to usageLines lines; other errors may list what remains.
+func printError(w io.Writer, tool string, err error) {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	next := fault.NextOf(err)
+	room := usageLines
+	if next != "" {
+		room--
+	}
+	if fault.KindOf(err) == fault.Usage && len(lines) > room {
+		lines = append(lines[:room-1], fmt.Sprintf("  … and %d more lines", len(lines)-room+1))
+	}
+	fmt.Fprintf(w, "%s: error: %s\n", tool, strings.Join(lines, "\n"))
+	if next != "" {
+		fmt.Fprintf(w, "  next: %s\n", strings.ReplaceAll(next, "\n", " "))
+	}
+}
+
+// printJSON writes err as one JSON line, for --output json.
+func printJSON(w io.Writer, err error) {
+	line, merr := json.Marshal(struct {
+		Error    string `json:"error"`
+		Next     string `json:"next,omitempty"`
+		ExitCode int    `json:"exit_code"`
+	}{err.Error(), fault.NextOf(err), fault.ExitCode(err)})
+	if merr != nil {
+		line = []byte(`{"error":"unprintable error","exit_code":1}`)
+	}
+	fmt.Fprintf(w, "%s\n", line)
+}
+
+// flagName finds a flag as the flag package spells it in its errors.
+func flagName() *regexp.Regexp { return regexp.MustCompile(`(^|[ :])-([a-zA-Z0-9][\w.-]+)`) }
+
+// usageError turns a parse error of the flag package into one clear line.
+func usageError(c *cli.Context, flags []cli.Flag, err error) error {
+	const unknown = "flag provided but not defined: -"
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, unknown); ok {
+		text = "unknown flag " + dashed(name)
+		if s := cli.SuggestFlag(flags, name, true); s != "" {
+			text += "; did you mean " + s + "?"
+		}
+	} else {
+		text = flagName().ReplaceAllString(text, "$1--$2")
+	}
+	return withHelp(c, Usagef("%s", text))
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// withHelp adds the pointer to --help to a usage error that has no next step.
+func withHelp(c *cli.Context, err error) error {
+	if err == nil || fault.KindOf(err) != fault.Usage || fault.NextOf(err) != "" {
+		return err
+	}
+	name := c.App.Name
+	if c.Command != nil && c.Command.HelpName != "" {
+		name = c.Command.HelpName
+	}
+	return fault.New(fault.Usage, "see "+name+" --help", err)
+}
