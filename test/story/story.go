@@ -1,0 +1,173 @@
+// Package story holds the steps of the main job that the demo, the end-to-end
+// tests and the benchmarks share: upload the chef-repo, push a build, bake,
+// launch, wait for the app. Each step runs the built binaries as a user would,
+// inside the lab (`lab run`), whose environment it reads.
+package story
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"bakehouse/internal/awscfg"
+	"bakehouse/internal/chefapi"
+	"bakehouse/internal/chefrepo"
+	"bakehouse/test/lab/chefstandin"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// World is the lab as the steps see it.
+type World struct {
+	Root        string // the repository's folder
+	Bin         string // where `make build` put the binaries
+	Config      string // the lab's bakehouse.yaml
+	Dir         string // scratch folder of this run
+	ChefPackage string // .deb that bakes install: $CHEF_DEB, or the lab's stand-in
+	ChefSHA256  string
+	StandIn     bool // ChefPackage is the stand-in, not Chef itself
+	AWS         aws.Config
+	EC2         *ec2.Client
+	Chef        *chefapi.Client
+}
+
+// Open reads the environment that `lab run` gives and prepares what bakes
+// need. dir is a scratch folder that the caller removes.
+func Open(ctx context.Context, dir string) (*World, error) {
+	if os.Getenv("BAKEHOUSE_LAB") == "" {
+		return nil, errors.New("opening the lab: BAKEHOUSE_LAB is not set; run this through `bin/lab run -- ...`")
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return nil, err
+	}
+	w := &World{Root: root, Bin: filepath.Join(root, "bin"), Dir: dir, Config: filepath.Join(root, "test/lab/bakehouse.yaml")}
+	if err := w.findChefPackage(ctx); err != nil {
+		return nil, err
+	}
+	if w.AWS, err = awscfg.Load(ctx, awscfg.Options{UserAgent: "bakehouse-story"}); err != nil {
+		return nil, err
+	}
+	w.EC2 = ec2.NewFromConfig(w.AWS)
+	key, err := os.ReadFile(os.Getenv("CHEF_CLIENT_KEY"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the Chef key: %w", err)
+	}
+	w.Chef, err = chefapi.New(chefapi.Config{ServerURL: os.Getenv("CHEF_SERVER_URL"), ClientName: os.Getenv("CHEF_CLIENT_NAME"), Key: key})
+	return w, err
+}
+
+// moduleRoot walks up from the working directory to the folder of go.mod.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("finding the repository: %w", err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.New("finding the repository: no go.mod above the working directory")
+}
+
+// findChefPackage takes $CHEF_DEB, or builds the stand-in's package.
+func (w *World) findChefPackage(ctx context.Context) (err error) {
+	if w.ChefPackage = os.Getenv("CHEF_DEB"); w.ChefPackage != "" {
+		w.ChefSHA256, err = sha256File(w.ChefPackage)
+		return err
+	}
+	w.StandIn = true
+	w.ChefPackage, w.ChefSHA256, err = chefstandin.BuildDeb(ctx, w.Dir)
+	return err
+}
+
+// Upload brings the Chef server in line with the repository's roles and cookbooks.
+func (w *World) Upload(ctx context.Context) (chefapi.Uploaded, error) {
+	repo, err := chefrepo.Open(w.Root)
+	if err != nil {
+		return chefapi.Uploaded{}, err
+	}
+	return w.Chef.Upload(ctx, repo)
+}
+
+// Outcome is how a tool ended.
+type Outcome struct {
+	Code   int
+	Stdout string
+	Stderr string
+	Took   time.Duration
+}
+
+// LastLine returns the last non-empty line of stdout.
+func (o Outcome) LastLine() string {
+	lines := strings.Split(strings.TrimSpace(o.Stdout), "\n")
+	return lines[len(lines)-1]
+}
+
+// Tool is one call of a built binary.
+type Tool struct {
+	Name string
+	Args []string
+	Env  []string  // added to (and winning over) the lab's
+	Dir  string    // working directory; empty: the scratch folder
+	Live io.Writer // gets stderr as it comes; nil: nobody
+	// Started, when set, is given the running process.
+	Started func(p *os.Process)
+}
+
+// Run runs a tool to its end. A non-zero exit is an Outcome, not an error.
+func (w *World) Run(ctx context.Context, t Tool) (Outcome, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(w.Bin, t.Name), t.Args...)
+	cmd.Env = append(os.Environ(), t.Env...)
+	cmd.Dir = t.Dir
+	if cmd.Dir == "" {
+		cmd.Dir = w.Dir
+	}
+	// A killed test must not leave a bake behind: give it time to undo.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 60 * time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if t.Live != nil {
+		cmd.Stderr = io.MultiWriter(&stderr, t.Live)
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return Outcome{}, fmt.Errorf("starting %s: %w", t.Name, err)
+	}
+	if t.Started != nil {
+		t.Started(cmd.Process)
+	}
+	err := cmd.Wait()
+	out := Outcome{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return out, fmt.Errorf("running %s: %w", t.Name, err)
+	}
+	return out, nil
+}
+
+// mustRun is Run for steps whose failure ends the story.
+func (w *World) mustRun(ctx context.Context, t Tool) (Outcome, error) {
+	o, err := w.Run(ctx, t)
+	if err == nil && o.Code != 0 {
+		err = fmt.Errorf("running %s %s: exit code %d\n%s", t.Name, strings.Join(t.Args, " "), o.Code, o.Stderr)
+	}
+	return o, err
+}
+
+// Guest runs a shell script as root inside a running instance, by way of its
+// namespaces: it needs no SSH, so it changes nothing that a test looks at.
+func (w *World) Guest(ctx context.Context, instanceID, script string) (string, error) {
+	o, err := w.mustRun(ctx, Tool{Name: "lab", Args: []string{"exec", instanceID, "--", "sh", "-c", script}})
+	return o.Stdout, err
+}
