@@ -1,0 +1,335 @@
+//go:build lab
+
+package guest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
+)
+
+func newSpec(t *testing.T, n int, layers ...string) (Spec, machine) {
+	t.Helper()
+	m := machine{id: fmt.Sprintf("i-%017x", n), mac: fmt.Sprintf("02:00:00:00:00:%02x", n),
+		ip: fmt.Sprintf("172.31.7.%d", n), key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2k3lWzKPXQ1vwbpxQvZ1Gk8ZtQz0mGqv8o2Hn6dF0a lab"}
+	return Spec{ID: m.id, Layers: append(layers, os.Getenv(sealed)), StateDir: filepath.Join("/run/lab", m.id),
+		Disk: 1 << 30, Bridge: "br0", MAC: m.mac, Cgroup: testCgroup()}, m
+}
+
+// start boots a guest and removes it when the test ends.
+func start(t *testing.T, spec Spec) *Guest {
+	t.Helper()
+	g, err := Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("console of %s:\n%s", spec.ID, g.ConsoleOutput())
+		}
+	})
+	return g
+}
+
+// in runs a shell script in the guest and returns what it prints.
+func in(t *testing.T, g *Guest, script string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if err := g.Exec(t.Context(), Streams{Out: &out, Err: &errs}, "sh", "-c", script); err != nil {
+		t.Fatalf("%v: %s%s", err, out.String(), errs.String())
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// booted waits until cloud-init has finished and returns its verdict.
+func booted(t *testing.T, g *Guest, ip string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := dialSSH(ctx, ip); err != nil {
+		t.Fatal(err)
+	}
+	if got := in(t, g, "cloud-init status --wait | tr -d '.\n'"); !strings.Contains(got, "status: done") {
+		t.Fatalf("cloud-init says %q: %s", got, in(t, g, "cloud-init status --long; tail -50 /var/log/cloud-init.log"))
+	}
+}
+
+func TestGuestBootsByEC2DataSource(t *testing.T) {
+	cloud := startCloud(t)
+	spec, m := newSpec(t, 1)
+	cloud.add(m)
+	began := time.Now()
+	g := start(t, spec)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := dialSSH(ctx, m.ip); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("start to sshd: %.1f s", time.Since(began).Seconds())
+	booted(t, g, m.ip)
+	t.Logf("start to cloud-init done: %.1f s", time.Since(began).Seconds())
+	for script, want := range map[string]string{
+		"systemctl is-system-running --wait": "running",
+		"cloud-id":                           "aws",
+		"cat /run/cloud-init/result.json | grep -o 'DataSourceEc2[A-Za-z]*'": "DataSourceEc2Local",
+		"hostname": "ip-172-31-7-1",
+		"ip -4 -o addr show ens5 | grep -o 'inet [0-9./]*'":                       "inet 172.31.7.1/16",
+		"cat /sys/class/net/ens5/address":                                         m.mac,
+		"grep -c nameserver.172.31.0.1 /etc/resolv.conf":                          "1",
+		"su ubuntu -c 'sudo -n id -u' 2>/dev/null":                                "0",
+		"grep -c 'AAAAC3' ~ubuntu/.ssh/authorized_keys":                           "1",
+		"passwd -S ubuntu | cut -d' ' -f2":                                        "L",
+		"cut -c1-3 /sys/hypervisor/uuid":                                          "ec2",
+		"df --output=size -B1 / | tail -1":                                        fmt.Sprint(1 << 30),
+		"stat -f -c %T /tmp":                                                      "overlayfs",
+		"cmp /etc/machine-id /var/lib/dbus/machine-id && wc -c < /etc/machine-id": "33",
+	} {
+		if got := in(t, g, script+" || true"); got != want {
+			t.Errorf("%s: got %q, want %q", script, got, want)
+		}
+	}
+	t.Log(in(t, g, "systemctl --failed --no-legend; systemd-analyze 2>&1; systemd-analyze blame | head -12; free -m | head -2; grep -c . /var/log/cloud-init.log; grep -i warn /var/log/cloud-init.log || true"))
+	stopped := time.Now()
+	if err := g.Poweroff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("poweroff: %.1f s", time.Since(stopped).Seconds())
+	if exit := g.Wait(); exit.Kind != PoweredOff || !exit.Asked {
+		t.Errorf("after Poweroff: %+v", exit)
+	}
+}
+
+func TestGuestPowersItselfOffAndStartsAgainOnItsDisk(t *testing.T) {
+	cloud := startCloud(t)
+	spec, m := newSpec(t, 2)
+	cloud.add(m)
+	g := start(t, spec)
+	booted(t, g, m.ip)
+	in(t, g, "echo kept > /root/mark; rm /etc/motd; systemctl poweroff")
+	if exit := g.Wait(); exit.Kind != PoweredOff || exit.Asked {
+		t.Fatalf("after poweroff from inside: %+v", exit)
+	}
+	if g.LeaderPID() != 0 {
+		t.Error("an ended guest has a leader")
+	}
+	assertNoHostSide(t, spec)
+	again := start(t, spec)
+	booted(t, again, m.ip)
+	if got := in(t, again, "cat /root/mark; ls /etc/motd 2>&1 | tail -c 13"); !strings.HasPrefix(got, "kept") || !strings.Contains(got, "such file") {
+		t.Errorf("the disk after stop and start: %q", got)
+	}
+}
+
+func TestGuestRebootsByItself(t *testing.T) {
+	cloud := startCloud(t)
+	spec, m := newSpec(t, 3)
+	cloud.add(m)
+	g := start(t, spec)
+	booted(t, g, m.ip)
+	first := in(t, g, "cat /etc/machine-id; echo kept > /root/mark; systemctl reboot")
+	waitBoots(t, g, 2)
+	booted(t, g, m.ip)
+	if got := in(t, g, "cat /etc/machine-id /root/mark"); got != first+"\nkept" {
+		t.Errorf("after a reboot machine-id and file are %q, want %q", got, first+"\nkept")
+	}
+	began := time.Now()
+	if err := g.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kill: %.2f s", time.Since(began).Seconds())
+	if exit := g.Wait(); exit.Kind != Killed || !exit.Asked {
+		t.Errorf("after Kill: %+v", exit)
+	}
+	assertNoHostSide(t, spec)
+}
+
+func waitBoots(t *testing.T, g *Guest, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); g.Boots() < want || g.LeaderPID() == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d boots, want %d", g.Boots(), want)
+		}
+	}
+}
+
+func TestSnapshotBootsAsAnotherMachine(t *testing.T) {
+	cloud := startCloud(t)
+	spec, m := newSpec(t, 4)
+	cloud.add(m)
+	g := start(t, spec)
+	booted(t, g, m.ip)
+	builder := in(t, g, "cat /etc/machine-id")
+	in(t, g, `rm -rf /usr/share/debianutils /etc/motd; mkdir /usr/share/debianutils; echo new > /usr/share/debianutils/only
+		setfattr -n user.x -v 1 /root 2>/dev/null; chown ubuntu /usr/share/debianutils/only; cloud-init clean --logs
+		rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id; : > /etc/machine-id`)
+	if err := g.Poweroff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	image := "/run/lab/images/ami-1"
+	if err := Snapshot(t.Context(), g.UpperDir(), image); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("snapshot: %.2f s", time.Since(began).Seconds())
+	if err := Snapshot(t.Context(), g.UpperDir(), image); err == nil {
+		t.Error("a snapshot overwrote another")
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next, n := newSpec(t, 5, image)
+	cloud.add(n)
+	again := start(t, next)
+	booted(t, again, n.ip)
+	if got := in(t, again, "cat /etc/machine-id"); got == builder || len(got) != 32 {
+		t.Errorf("machine-id of the copy is %q, of the builder %q", got, builder)
+	}
+	want := "only ubuntu motd-gone"
+	if got := in(t, again, `echo $(ls /usr/share/debianutils) $(stat -c %U /usr/share/debianutils/only) $(test -e /etc/motd || echo motd-gone)`); got != want {
+		t.Errorf("the copy shows %q, want %q", got, want)
+	}
+}
+
+func TestFourGuestsAtOnce(t *testing.T) {
+	cloud := startCloud(t)
+	began := time.Now()
+	var group errgroup.Group
+	var specs []Spec
+	for n := 10; n < 14; n++ {
+		spec, m := newSpec(t, n)
+		cloud.add(m)
+		specs = append(specs, spec)
+		start(t, spec)
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
+			return dialSSH(ctx, m.ip)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("four starts to four sshd: %.1f s", time.Since(began).Seconds())
+	if links := labLinks(t); links != 4 {
+		t.Errorf("%d cables on the bridge for %d guests", links, len(specs))
+	}
+}
+
+func TestPoweroffInEarlyBoot(t *testing.T) {
+	spec, _ := newSpec(t, 20)
+	g := start(t, spec)
+	began := time.Now()
+	if err := g.Poweroff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if exit := g.Wait(); exit.Kind != PoweredOff {
+		t.Errorf("power button at once after start: %+v", exit)
+	}
+	t.Logf("poweroff at once: %.1f s", time.Since(began).Seconds())
+}
+
+func TestPoweroffPullsThePlug(t *testing.T) {
+	spec, _ := newSpec(t, 21)
+	spec.Grace = 50 * time.Millisecond
+	g := start(t, spec)
+	waitBoots(t, g, 1)
+	if err := g.Poweroff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if exit := g.Wait(); exit.Kind != Killed || !exit.Asked {
+		t.Errorf("after the grace ran out: %+v", exit)
+	}
+}
+
+func TestStartFailuresLeaveNothing(t *testing.T) {
+	for name, spoil := range map[string]func(*Spec){
+		"no such layer":    func(s *Spec) { s.Layers = []string{"/run/lab/none"} },
+		"no such bridge":   func(s *Spec) { s.Bridge = "br7" },
+		"layer is no root": func(s *Spec) { s.Layers = []string{t.TempDir()} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec, _ := newSpec(t, 30)
+			spoil(&spec)
+			g, err := Start(t.Context(), spec)
+			if err == nil {
+				if exit := g.Wait(); exit.Kind != Failed || exit.Err == nil {
+					t.Errorf("exit %+v", exit)
+				} else {
+					t.Log(exit.Err)
+				}
+				if err := g.Close(); err != nil {
+					t.Error(err)
+				}
+			} else {
+				t.Log(err)
+			}
+			assertNoHostSide(t, spec)
+		})
+	}
+}
+
+// TestZLast runs last in this file: after all the guests nothing may be left.
+func TestZLast(t *testing.T) {
+	if links := labLinks(t); links != 0 {
+		t.Errorf("%d cables left", links)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), "/run/lab/") {
+		t.Errorf("mounts left:\n%s", mounts)
+	}
+	if left, _ := filepath.Glob("/run/lab/i-*"); len(left) > 0 {
+		t.Errorf("state left: %v", left)
+	}
+	if left, _ := filepath.Glob("/run/systemd/nspawn/propagate/*"); len(left) > 0 {
+		t.Errorf("propagation directories left: %v", left)
+	}
+	if err := SweepCgroups(testCgroup()); err != nil {
+		t.Error(err)
+	}
+	if out, _ := exec.Command("sh", "-c", "cat /proc/[0-9]*/comm | grep -c nspawn").Output(); strings.TrimSpace(string(out)) != "0" {
+		t.Errorf("%s containers left", out)
+	}
+}
+
+func assertNoHostSide(t *testing.T, spec Spec) {
+	t.Helper()
+	if _, err := netlink.LinkByName(spec.hostLink()); err == nil {
+		t.Error("the cable is left")
+	}
+	if isMountPoint(spec.merged()) {
+		t.Error("the overlay is left")
+	}
+	if _, err := os.Stat(spec.cgroup()); err == nil {
+		t.Error("the cgroup is left")
+	}
+}
+
+func labLinks(t *testing.T) int {
+	t.Helper()
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, l := range links {
+		if strings.HasPrefix(l.Attrs().Name, "lab") {
+			count++
+		}
+	}
+	return count
+}
