@@ -1,0 +1,255 @@
+// Package agent is what runs on an instance: at its first boot it identifies
+// the machine, registers it with Chef, converges it, pulls the app's build and
+// starts it; every later deploy is the last two of these again.
+//
+// The chain may be killed anywhere. A journal on disk, keyed by instance id,
+// says which stages are finished; an unfinished one is run again from its
+// beginning, so each stage finds and keeps what an earlier run of it left.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"bakehouse/internal/agentconf"
+	"bakehouse/internal/chefapi"
+	"bakehouse/internal/fault"
+)
+
+// ErrRebooting ends FirstBoot after it asked systemd for a reboot that a Chef
+// run wanted (exit code 35 or 37). The next boot resumes in the same stage.
+var ErrRebooting = errors.New("rebooting as the Chef run asked; first boot resumes afterwards")
+
+// Deps is the world around an Agent. Every field but Trace is required.
+type Deps struct {
+	Root     string // prefix of every path the agent touches; "/" outside tests
+	Metadata Metadata
+	// Cloud is called once the region is known, at most once per run.
+	Cloud func(ctx context.Context, region string) (Cloud, error)
+	// Chef speaks to the server as the client that the configuration names.
+	Chef   func(chefapi.Config) (Chef, error)
+	NewKey func() (privatePEM, publicPEM []byte, err error)
+	Runner Runner
+	Path   []string // directories searched for chef-client and cinc-client, in order
+	HTTP   Doer     // for the health check: no proxy
+	Disk   Disk
+	Clock  Clock
+	Events Events
+	// Trace, when set, is told of each durable step right after it happened. An
+	// error from it ends the run on the spot, with nothing more written: what a
+	// SIGKILL at that point does. Tests walk through all of Points with it.
+	Trace func(Point) error
+}
+
+// Cloud is what the agent uses of AWS once it knows its region.
+type Cloud struct {
+	Secrets Secrets
+	Store   Store
+}
+
+// Agent runs the chain for one configuration. It keeps no state between calls
+// but what is on disk.
+type Agent struct {
+	conf agentconf.Config
+	deps Deps
+}
+
+// New checks conf and returns an agent. Errors are of kind fault.Usage.
+func New(conf agentconf.Config, deps Deps) (*Agent, error) {
+	if err := check(conf); err != nil {
+		return nil, fault.New(fault.Usage, "correct "+agentconf.ConfigPath+" and bake the image again", err)
+	}
+	return &Agent{conf: conf, deps: deps}, nil
+}
+
+// FirstBoot runs what is unfinished of the chain for this instance. It returns
+// nil at once when all is done; ErrRebooting when the machine is about to
+// reboot. A cancelled ctx leaves the journal as a kill would.
+func (a *Agent) FirstBoot(ctx context.Context) error {
+	id, err := a.instanceID(ctx)
+	if err != nil {
+		return err
+	}
+	if j, err := a.openJournal(id); err != nil {
+		return err
+	} else if j.Complete() {
+		a.deps.Events.Note("first boot of " + id + " is complete")
+		return nil
+	}
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// Read again: whoever held the lock may have finished the chain.
+	j, err := a.openJournal(id)
+	if err != nil {
+		return err
+	}
+	s := &session{Agent: a, j: j}
+	for _, st := range s.chain() {
+		if j.finished(st.name) {
+			continue
+		}
+		if err := s.runStage(ctx, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Deploy pulls the channel's build and starts it: the last two stages of the
+// chain, whatever first boot has come to. It reports under Journal.Deploy.
+func (a *Agent) Deploy(ctx context.Context) error {
+	if a.conf.App == nil {
+		return fault.Newf(fault.Usage, "set apps in bakehouse.yaml and bake the image again", "deploying: the image has no app configured")
+	}
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	id, err := a.instanceID(ctx)
+	if err != nil {
+		return err
+	}
+	j, err := a.openJournal(id)
+	if err != nil {
+		return err
+	}
+	s := &session{Agent: a, j: j}
+	j.Deploy = &Record{State: Running, Started: a.deps.Clock.Now()}
+	for _, st := range []step{{Identify, s.identify}, {Pull, s.pull}, {Start, s.start}} {
+		j.Deploy.Stage = st.name
+		if err := s.save(); err != nil {
+			return err
+		}
+		if err := s.announced(ctx, st); err != nil {
+			return errors.Join(err, s.ended(ctx, j.Deploy, err))
+		}
+	}
+	return s.ended(ctx, j.Deploy, nil)
+}
+
+// session is one run of the chain under the lock.
+type session struct {
+	*Agent
+	j      *Journal
+	cloud  *Cloud
+	detail string // what the step at work has to say for its record, one line
+}
+
+// step is a stage and what it does.
+type step struct {
+	name Stage
+	do   func(context.Context) error
+}
+
+// chain lists the steps in the order in which they run.
+func (s *session) chain() []step {
+	return []step{
+		{Identify, s.identify},
+		{Register, s.register},
+		{Converge, s.converge},
+		{Pull, s.pull},
+		{Start, s.start},
+	}
+}
+
+// runStage runs one step between two records in the journal.
+func (s *session) runStage(ctx context.Context, st step) error {
+	r := s.j.record(st.name)
+	if s.conf.App == nil && (st.name == Pull || st.name == Start) {
+		r.State, r.Detail = Skipped, "the image has no app"
+		return s.save()
+	}
+	r.begin(s.deps.Clock.Now())
+	s.j.Log = nil
+	if err := s.save(); err != nil {
+		return err
+	}
+	err := s.announced(ctx, st)
+	if err := s.ended(ctx, r, err); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return s.reached(after(st.name))
+}
+
+// announced runs a step and tells the observer about it.
+func (s *session) announced(ctx context.Context, st step) error {
+	began := s.deps.Clock.Now()
+	s.detail = ""
+	s.deps.Events.StageStarted(st.name)
+	err := st.do(ctx)
+	s.deps.Events.StageDone(st.name, s.deps.Clock.Now().Sub(began), err)
+	return err
+}
+
+// ended records how a step ended. An interrupted step stays "running": it did
+// not fail, and the next run takes it up again.
+func (s *session) ended(ctx context.Context, r *Record, err error) error {
+	var aborted abortError
+	if ctx.Err() != nil || errors.As(err, &aborted) || errors.Is(err, ErrRebooting) {
+		return nil
+	}
+	r.end(s.deps.Clock.Now(), err)
+	r.Detail = s.detail
+	return s.save()
+}
+
+// abortError marks an error of Trace: the run ends as if it had been killed.
+type abortError struct{ error }
+
+func (e abortError) Unwrap() error { return e.error }
+
+// reached reports a durable step to Trace.
+func (a *Agent) reached(p Point) error {
+	if a.deps.Trace == nil {
+		return nil
+	}
+	if err := a.deps.Trace(p); err != nil {
+		return abortError{err}
+	}
+	return nil
+}
+
+// path puts an absolute path of the machine below the agent's root.
+func (a *Agent) path(parts ...string) string {
+	return filepath.Join(append([]string{a.deps.Root}, parts...)...)
+}
+
+// connect returns the session's cloud, opened in the instance's region.
+func (s *session) connect(ctx context.Context) (*Cloud, error) {
+	if s.cloud != nil {
+		return s.cloud, nil
+	}
+	region := s.conf.Region
+	if region == "" {
+		region = s.j.Identity.Region
+	}
+	c, err := s.deps.Cloud(ctx, region)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to AWS in %s: %w", region, err)
+	}
+	s.cloud = &c
+	return s.cloud, nil
+}
+
+// instanceID asks who we are; it decides whose state is on disk.
+func (a *Agent) instanceID(ctx context.Context) (string, error) {
+	var id string
+	err := a.retry(ctx, patience{Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, func() (err error) {
+		id, err = a.deps.Metadata.InstanceID(ctx)
+		return err
+	})
+	if err != nil {
+		return "", fault.New(fault.AWS, "check that the instance metadata service (IMDSv2) is enabled for this instance", fmt.Errorf("identifying the instance: %w", err))
+	}
+	return id, nil
+}

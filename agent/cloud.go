@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"golang.org/x/sys/unix"
+
+	"bakehouse/internal/awserr"
+	"bakehouse/internal/fault"
+)
+
+// NewCloud makes the Cloud of a real instance. The clients stay concrete and
+// unexported: held in an interface, every method of theirs would be linked in
+// and the agent would outgrow its 10 MiB.
+func NewCloud(cfg aws.Config) Cloud {
+	return Cloud{
+		Secrets: &secrets{ssm: ssm.NewFromConfig(cfg), manager: secretsmanager.NewFromConfig(cfg), inMemory: inMemory},
+		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
+			o.UsePathStyle = cfg.BaseEndpoint != nil // an endpoint of one's own seldom has a host name per bucket
+		})},
+	}
+}
+
+// Schemes of a secret's reference.
+const (
+	schemeSSM     = "ssm:"
+	schemeManager = "secretsmanager:"
+	schemeFile    = "file:"
+)
+
+// splitRef parses a reference to a secret.
+func splitRef(ref string) (scheme, name string, err error) {
+	for _, s := range []string{schemeSSM, schemeManager, schemeFile} {
+		if name, ok := strings.CutPrefix(ref, s); ok && name != "" {
+			if s == schemeFile && !strings.HasPrefix(name, "/") {
+				return "", "", fmt.Errorf("%q is not an absolute path", name)
+			}
+			return s, name, nil
+		}
+	}
+	return "", "", fmt.Errorf("%q is none of ssm:NAME, secretsmanager:NAME, file:/PATH", ref)
+}
+
+// secrets fetches from Parameter Store, Secrets Manager or a file in memory.
+type secrets struct {
+	ssm      *ssm.Client
+	manager  *secretsmanager.Client
+	inMemory func(path string) (bool, error)
+}
+
+// Fetch implements Secrets.
+func (s *secrets) Fetch(ctx context.Context, ref string) ([]byte, error) {
+	scheme, name, err := splitRef(ref)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "", fmt.Errorf("reading a secret's reference: %w", err))
+	}
+	var value []byte
+	switch scheme {
+	case schemeSSM:
+		value, err = s.parameter(ctx, name)
+	case schemeManager:
+		value, err = s.managed(ctx, name)
+	default:
+		value, err = s.file(name)
+	}
+	if err != nil {
+		return nil, secretFault(ref, err)
+	}
+	return value, nil
+}
+
+// secretFault names the next step for the common causes.
+func secretFault(ref string, err error) error {
+	if fault.KindOf(err) != fault.Internal {
+		return err
+	}
+	next := "check that the instance reaches AWS and that " + ref + " can be read there"
+	switch {
+	case awserr.IsNotFound(err):
+		next = "store the validator's key under " + ref + ", in the region of the instance"
+	case awserr.IsAuth(err):
+		next = "give the instance profile the right to read " + ref + ", and to decrypt it"
+	case errors.Is(err, fs.ErrNotExist):
+		next = "put the validator's key at " + ref + " before boot-agent runs"
+	}
+	return fault.New(fault.AWS, next, fmt.Errorf("fetching %s: %w", ref, err))
+}
+
+func (s *secrets) parameter(ctx context.Context, name string) ([]byte, error) {
+	out, err := s.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)})
+	if err != nil {
+		return nil, err
+	}
+	return []byte(aws.ToString(out.Parameter.Value)), nil
+}
+
+func (s *secrets) managed(ctx context.Context, id string) ([]byte, error) {
+	out, err := s.manager.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(id)})
+	if err != nil {
+		return nil, err
+	}
+	if out.SecretString != nil {
+		return []byte(*out.SecretString), nil
+	}
+	return out.SecretBinary, nil
+}
+
+// file reads a secret that somebody put in memory; one on a disk would outlive
+// the instance in snapshots and images, so it is refused.
+func (s *secrets) file(path string) ([]byte, error) {
+	value, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	ok, err := s.inMemory(path)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fault.Newf(fault.Usage, "put it below /run, which is a tmpfs", "fetching file:%s: it is on a disk, not on a tmpfs", path)
+	}
+	return value, nil
+}
+
+// inMemory says whether path is on a file system that is never on a disk.
+func inMemory(path string) (bool, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return false, fmt.Errorf("asking which file system holds %s: %w", path, err)
+	}
+	return st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC, nil
+}
+
+// objects reads from S3.
+type objects struct{ s3 *s3.Client }
+
+// Open implements Store.
+func (o *objects) Open(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
+	out, err := o.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
+	switch {
+	case err == nil:
+		return out.Body, nil
+	case awserr.IsNotFound(err):
+		return nil, fmt.Errorf("s3://%s/%s: %w (%s)", bucket, key, ErrNoObject, awserr.Code(err))
+	case awserr.IsAuth(err):
+		return nil, fault.New(fault.AWS, "give the instance profile s3:GetObject on arn:aws:s3:::"+bucket+"/*, and s3:ListBucket on the bucket", fmt.Errorf("reading s3://%s/%s: %w", bucket, key, err))
+	}
+	return nil, fmt.Errorf("reading s3://%s/%s: %w", bucket, key, err)
+}

@@ -1,0 +1,184 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"bakehouse/internal/agentconf"
+	"bakehouse/internal/fault"
+)
+
+// Stage is one link of the first-boot chain.
+type Stage string
+
+// The stages, in the order in which they run.
+const (
+	Identify Stage = "identify"
+	Register Stage = "register"
+	Converge Stage = "converge"
+	Pull     Stage = "pull"
+	Start    Stage = "start"
+)
+
+// Stages lists all stages in order.
+func Stages() []Stage { return []Stage{Identify, Register, Converge, Pull, Start} }
+
+// State is how far a stage has come.
+type State string
+
+// The states of a stage. Running also stands in the journal of an agent that
+// was killed there; whether one is at work is told by the lock.
+const (
+	Pending State = "pending"
+	Running State = "running"
+	Done    State = "done"
+	Failed  State = "failed"
+	Skipped State = "skipped"
+)
+
+// Record is what the journal keeps of one stage, or of the last deploy.
+type Record struct {
+	Stage   Stage     `json:"stage"`
+	State   State     `json:"state"`
+	Started time.Time `json:"started,omitzero"` // of the first run
+	Ended   time.Time `json:"ended,omitzero"`
+	Runs    int       `json:"runs,omitempty"`   // how often it was begun: more than 1 means it was resumed
+	Detail  string    `json:"detail,omitempty"` // what came of it, one line
+	Error   string    `json:"error,omitempty"`
+	Next    string    `json:"next,omitempty"` // what the reader can do about Error
+}
+
+// begin marks another run of the stage.
+func (r *Record) begin(now time.Time) {
+	if r.Started.IsZero() {
+		r.Started = now
+	}
+	r.State, r.Ended, r.Error, r.Next = Running, time.Time{}, "", ""
+	r.Runs++
+}
+
+// end marks the stage done, or failed with err.
+func (r *Record) end(now time.Time, err error) {
+	r.State, r.Ended = Done, now
+	if err != nil {
+		r.State, r.Error, r.Next = Failed, err.Error(), fault.NextOf(err)
+	}
+}
+
+// journalVersion is written into every journal; another one is refused.
+const journalVersion = 1
+
+// Journal is the agent's memory: journal.json in agentconf.StateDir. It holds
+// no secret and may be read by everybody.
+type Journal struct {
+	Version        int      `json:"version"`
+	InstanceID     string   `json:"instance_id"`
+	Node           string   `json:"node,omitempty"`
+	Identity       Identity `json:"identity,omitzero"`
+	KeyFingerprint string   `json:"key_fingerprint,omitempty"` // SHA-256 of the public key that this instance announces
+	Reboots        int      `json:"reboots,omitempty"`         // asked for by Chef runs
+	Build          string   `json:"build,omitempty"`           // the build that pull put in place
+	Stages         []Record `json:"stages"`
+	Deploy         *Record  `json:"deploy,omitempty"` // the last deploy after first boot
+	Log            []string `json:"log,omitempty"`    // last lines of the Chef run that failed
+}
+
+// newJournal is the journal of an instance that has done nothing yet.
+func newJournal(instanceID string) *Journal {
+	j := &Journal{Version: journalVersion, InstanceID: instanceID}
+	for _, s := range Stages() {
+		j.Stages = append(j.Stages, Record{Stage: s, State: Pending})
+	}
+	return j
+}
+
+// record returns the record of s, which every journal has.
+func (j *Journal) record(s Stage) *Record {
+	for i := range j.Stages {
+		if j.Stages[i].Stage == s {
+			return &j.Stages[i]
+		}
+	}
+	j.Stages = append(j.Stages, Record{Stage: s, State: Pending})
+	return &j.Stages[len(j.Stages)-1]
+}
+
+// finished says that s needs no run any more.
+func (j *Journal) finished(s Stage) bool {
+	st := j.record(s).State
+	return st == Done || st == Skipped
+}
+
+// Complete says that every stage is finished.
+func (j *Journal) Complete() bool {
+	for _, s := range Stages() {
+		if !j.finished(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// Failure returns the stage that failed, or nil.
+func (j *Journal) Failure() *Record {
+	for i := range j.Stages {
+		if j.Stages[i].State == Failed {
+			return &j.Stages[i]
+		}
+	}
+	return nil
+}
+
+// openJournal reads the journal of instanceID. One that belongs to another
+// instance came with the image: first boot is per instance id, so it is
+// replaced by an empty one (on disk with the first save).
+func (a *Agent) openJournal(instanceID string) (*Journal, error) {
+	j, err := readJournal(a.path(agentconf.StateDir, "journal.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return newJournal(instanceID), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if j.InstanceID != instanceID {
+		a.deps.Events.Note("discarding the journal of " + j.InstanceID + " that came with the image")
+		return newJournal(instanceID), nil
+	}
+	return j, nil
+}
+
+// readJournal reads and checks the journal at path.
+func readJournal(path string) (*Journal, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal: %w", err)
+	}
+	var j Journal
+	if err := json.Unmarshal(b, &j); err != nil {
+		return nil, fault.New(fault.Check, "move "+path+" away and run boot-agent first-boot again", fmt.Errorf("reading the journal %s: %w", path, err))
+	}
+	if j.Version != journalVersion {
+		return nil, fault.Newf(fault.Check, "use the boot-agent that wrote it", "reading the journal %s: version %d, want %d", path, j.Version, journalVersion)
+	}
+	return &j, nil
+}
+
+// save stores the journal so that it survives a power cut.
+func (s *session) save() error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(s.j); err != nil {
+		return fmt.Errorf("rendering the journal: %w", err)
+	}
+	if err := writeFile(s.path(agentconf.StateDir, "journal.json"), b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("writing the journal: %w", onDisk(err))
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"bakehouse/release"
+)
+
+// Layout is where an app lives on an instance:
+//
+//	ROOT/releases/ID   whole releases only; an unfinished one is .tmp-…
+//	ROOT/current       link to the live one, changed by rename(2)
+//	ROOT/shared        the app's own, kept over deploys
+type Layout struct{ Root string }
+
+// Releases is the directory of all releases.
+func (l Layout) Releases() string { return filepath.Join(l.Root, "releases") }
+
+// Release is the directory of one release.
+func (l Layout) Release(id release.ID) string { return filepath.Join(l.Releases(), string(id)) }
+
+// Current is the link to the live release.
+func (l Layout) Current() string { return filepath.Join(l.Root, "current") }
+
+// Shared is the directory that outlives releases.
+func (l Layout) Shared() string { return filepath.Join(l.Root, "shared") }
+
+// Live returns the build that current points at, or "" when there is none.
+func (l Layout) Live() release.ID {
+	target, err := os.Readlink(l.Current())
+	if err != nil {
+		return ""
+	}
+	id, err := release.ParseID(filepath.Base(target))
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// Has says whether a whole release of id is on disk: it was renamed into place
+// with its RELEASE file, which happens only after its digest was right.
+func (l Layout) Has(id release.ID) bool {
+	b, err := os.ReadFile(filepath.Join(l.Release(id), release.FileName))
+	return err == nil && strings.TrimSpace(string(b)) == string(id)
+}
+
+// prepare makes the directories and removes what a killed run left. It reports
+// whether it made shared.
+func (l Layout) prepare() (newShared bool, err error) {
+	if _, err := os.Stat(l.Shared()); errors.Is(err, fs.ErrNotExist) {
+		newShared = true
+	}
+	for _, dir := range []string{l.Releases(), l.Shared()} {
+		if err := mkdirAll(dir); err != nil {
+			return false, fmt.Errorf("making %s: %w", dir, onDisk(err))
+		}
+	}
+	return newShared, errors.Join(removeTemps(l.Releases()), removeTemps(l.Root))
+}
+
+// place turns the unpacked tree at tmp into the release id. The caller has
+// stored the tree on disk before.
+func (l Layout) place(tmp string, id release.ID) error {
+	// Something that is not a whole release may be in the way.
+	if err := os.RemoveAll(l.Release(id)); err != nil {
+		return fmt.Errorf("removing a broken release: %w", err)
+	}
+	if err := os.Rename(tmp, l.Release(id)); err != nil {
+		return fmt.Errorf("moving the release into place: %w", err)
+	}
+	return syncDir(l.Releases())
+}
+
+// switchTo makes id the live release: whoever opens current sees the old or
+// the new one, at every moment and after every crash.
+func (l Layout) switchTo(id release.ID, now time.Time) error {
+	// The newest times are the ones that prune keeps.
+	if err := os.Chtimes(l.Release(id), now, now); err != nil {
+		return fmt.Errorf("marking release %s as used: %w", id.Short(), err)
+	}
+	if l.Live() == id {
+		return nil
+	}
+	if info, err := os.Lstat(l.Current()); err == nil && info.Mode()&fs.ModeSymlink == 0 {
+		return fmt.Errorf("switching to release %s: %s is not a link", id.Short(), l.Current())
+	}
+	tmp := filepath.Join(l.Root, tmpMark+"current")
+	if err := dropTemp(tmp); err != nil {
+		return fmt.Errorf("switching to release %s: %w", id.Short(), err)
+	}
+	err := os.Symlink(filepath.Join("releases", string(id)), tmp)
+	if err == nil {
+		err = os.Rename(tmp, l.Current())
+	}
+	if err == nil {
+		err = syncDir(l.Root)
+	}
+	return wrap("switching to release "+id.Short(), err)
+}
+
+// prune removes the releases that were live longest ago, down to keep, and
+// never one of spare.
+func (l Layout) prune(keep int, spare ...release.ID) error {
+	entries, err := os.ReadDir(l.Releases())
+	if err != nil {
+		return fmt.Errorf("listing releases: %w", err)
+	}
+	type old struct {
+		id   release.ID
+		used time.Time
+	}
+	var all []old
+	for _, e := range entries {
+		id, err := release.ParseID(e.Name())
+		if err != nil {
+			continue // not ours
+		}
+		if info, err := e.Info(); err == nil {
+			all = append(all, old{id, info.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b old) int {
+		return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.id, b.id))
+	})
+	for i, o := range all {
+		if i < keep || slices.Contains(spare, o.id) {
+			continue
+		}
+		// Renamed first: a half-removed tree must not pass for a release.
+		tmp := filepath.Join(l.Releases(), tmpMark+"old-"+o.id.Short())
+		if err := errors.Join(os.Rename(l.Release(o.id), tmp), os.RemoveAll(tmp)); err != nil {
+			return fmt.Errorf("removing old release %s: %w", o.id.Short(), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stopGrace is how long a program may take to end after SIGTERM. chef-client
+// uses it to finish the resource at hand.
+const stopGrace = 20 * time.Second
+
+// ExitError says that a program ended with a code other than 0. A program that
+// a signal ended has 128 plus the signal's number, as in a shell.
+type ExitError struct{ Code int }
+
+// Error names the code.
+func (e *ExitError) Error() string { return "exit code " + strconv.Itoa(e.Code) }
+
+// Exec is the Runner of a real machine.
+type Exec struct{}
+
+// Run implements Runner.
+func (Exec) Run(ctx context.Context, c Command) error {
+	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
+	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Stdout, cmd.Stderr = c.Out, c.Out
+	// A group of its own: what chef-client started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = stopGrace
+	err := cmd.Run()
+	if ctx.Err() != nil && cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // stragglers; usually nobody is left
+		return fmt.Errorf("running %s: %w", c.Path, context.Cause(ctx))
+	}
+	var exit *exec.ExitError
+	switch {
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // a child kept our pipe; the program itself ended well
+		return nil
+	case !errors.As(err, &exit):
+		return fmt.Errorf("running %s: %w", c.Path, err)
+	}
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return &ExitError{Code: 128 + int(ws.Signal())}
+	}
+	return &ExitError{Code: exit.ExitCode()}
+}
+
+// SystemClock is the Clock of a real machine.
+type SystemClock struct{}
+
+// Now implements Clock.
+func (SystemClock) Now() time.Time { return time.Now() }
+
+// Sleep implements Clock.
+func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// Filesystem is the Disk of a real machine.
+type Filesystem struct{}
+
+// Free implements Disk with statfs(2), as an unprivileged writer sees it.
+func (Filesystem) Free(path string) (bytes, inodes uint64, limited bool, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, 0, false, fmt.Errorf("asking %s for free space: %w", path, err)
+	}
+	// Files is 0 where inodes are made on demand (btrfs).
+	return st.Bavail * uint64(st.Frsize), st.Ffree, st.Files > 0, nil
+}
+
+// Chown implements Disk. Links are given away themselves, not what they lead to.
+func (Filesystem) Chown(dir, name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	uid, uerr := strconv.Atoi(u.Uid)
+	gid, gerr := strconv.Atoi(u.Gid)
+	if err := errors.Join(uerr, gerr); err != nil {
+		return fmt.Errorf("reading the ids of user %s: %w", name, err)
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
+}

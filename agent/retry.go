@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"bakehouse/internal/fault"
+)
+
+// patience says how often and how patiently something is tried again.
+type patience struct {
+	Attempts  int           // at most; at least 1
+	Base, Cap time.Duration // the n-th wait is random in [0, min(Cap, Base·2ⁿ))
+}
+
+// finalError marks an error that another attempt cannot cure.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+// retry calls try until it succeeds, gives up, or ctx ends. The waits have full
+// jitter: a whole group that boots at once must not ask in step. Errors of
+// kind Usage and Check, and finalError, are not tried again.
+func (a *Agent) retry(ctx context.Context, p patience, try func() error) error {
+	wait := p.Base
+	for n := 1; ; n++ {
+		err := try()
+		if err == nil || ctx.Err() != nil || n >= p.Attempts || isFinal(err) {
+			return err
+		}
+		a.deps.Events.Note("attempt failed, trying again: " + err.Error())
+		if cerr := a.deps.Clock.Sleep(ctx, rand.N(min(wait, p.Cap)+1)); cerr != nil {
+			return errors.Join(cerr, err)
+		}
+		wait *= 2
+	}
+}
+
+// isFinal says that another attempt would end the same.
+func isFinal(err error) bool {
+	var final finalError
+	var aborted abortError
+	kind := fault.KindOf(err)
+	return errors.As(err, &final) || errors.As(err, &aborted) || errors.Is(err, ErrRebooting) ||
+		kind == fault.Usage || kind == fault.Check
+}

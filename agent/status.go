@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"bakehouse/internal/agentconf"
+)
+
+// Status is where the instance stands; boot-agent status prints it.
+type Status struct {
+	State      string        `json:"state"` // complete, running, interrupted, failed, not started
+	InstanceID string        `json:"instance_id,omitempty"`
+	Node       string        `json:"node,omitempty"`
+	Region     string        `json:"region,omitempty"`
+	Group      string        `json:"group,omitempty"`
+	Current    string        `json:"current,omitempty"` // build id that ROOT/current points at
+	Reboots    int           `json:"reboots,omitempty"`
+	Stages     []StageStatus `json:"stages"`
+	Deploy     *Record       `json:"deploy,omitempty"`
+	Why        string        `json:"why,omitempty"`  // error of the stage that failed
+	Next       string        `json:"next,omitempty"` // what to do about it
+	Log        []string      `json:"log,omitempty"`  // last lines of a failed Chef run
+}
+
+// StageStatus is a stage's record with its duration.
+type StageStatus struct {
+	Record
+	Seconds float64 `json:"seconds"` // from first start to end; until now while it runs
+}
+
+// The values of Status.State.
+const (
+	Complete    = "complete"
+	AtWork      = "running"
+	Interrupted = "interrupted" // begun, and no agent is at work: the next boot or restart resumes
+	Broken      = "failed"
+	NotStarted  = "not started"
+)
+
+// ReadStatus reads the journal below root at time now. It asks nobody else, so
+// it works without network and, the journal being public, without root.
+func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, error) {
+	st := Status{State: NotStarted}
+	if conf.App != nil {
+		st.Current = string(Layout{Root: filepath.Join(root, conf.App.Root)}.Live())
+	}
+	j, err := readJournal(filepath.Join(root, agentconf.StateDir, "journal.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		j = newJournal("")
+	} else if err != nil {
+		return Status{}, err
+	} else {
+		st.State = stateOf(j, locked(filepath.Join(root, agentconf.StateDir, "lock")))
+	}
+	st.InstanceID, st.Node, st.Reboots, st.Deploy, st.Log = j.InstanceID, j.Node, j.Reboots, j.Deploy, j.Log
+	st.Region, st.Group = j.Identity.Region, j.Identity.Group()
+	for _, r := range j.Stages {
+		st.Stages = append(st.Stages, StageStatus{Record: r, Seconds: seconds(r, now)})
+	}
+	if f := j.Failure(); f != nil {
+		st.Why, st.Next = f.Error, f.Next
+	}
+	return st, nil
+}
+
+func stateOf(j *Journal, atWork bool) string {
+	switch {
+	case j.Complete():
+		return Complete
+	case atWork:
+		return AtWork
+	case j.Failure() != nil:
+		return Broken
+	}
+	return Interrupted
+}
+
+func seconds(r Record, now time.Time) float64 {
+	switch {
+	case r.Started.IsZero():
+		return 0
+	case r.Ended.IsZero():
+		return now.Sub(r.Started).Seconds()
+	}
+	return r.Ended.Sub(r.Started).Seconds()
+}
+
+// Text writes the status for people.
+func (st Status) Text(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "first boot\t%s\n", st.State)
+	for _, f := range []struct{ name, value string }{
+		{"instance", st.InstanceID}, {"node", st.Node}, {"group", st.Group}, {"release", st.Current},
+	} {
+		if f.value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", f.name, f.value)
+		}
+	}
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, "STAGE\tSTATE\tSTARTED\tSECONDS\tRUNS\tDETAIL")
+	for _, s := range st.Stages {
+		fmt.Fprintln(w, s.row(string(s.Stage)))
+	}
+	if st.Deploy != nil {
+		fmt.Fprintln(w, StageStatus{*st.Deploy, seconds(*st.Deploy, st.Deploy.Ended)}.row("deploy ("+string(st.Deploy.Stage)+")"))
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	return st.reason(out)
+}
+
+// row is one line of the stage table, cells parted by tabs.
+func (s StageStatus) row(name string) string {
+	if s.Started.IsZero() {
+		return name + "\t" + string(s.State) + "\t-\t-\t-\t" + s.Detail
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%.1f\t%d\t%s", name, s.State, s.Started.UTC().Format("2006-01-02 15:04:05Z"), s.Seconds, max(s.Runs, 1), s.Detail)
+}
+
+// reason writes why the chain failed, what to do, and the Chef run's last lines.
+func (st Status) reason(out io.Writer) error {
+	why, next := st.Why, st.Next
+	if why == "" && st.Deploy != nil {
+		why, next = st.Deploy.Error, st.Deploy.Next
+	}
+	if why == "" {
+		return nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nwhy:  %s\n", why)
+	if next != "" {
+		fmt.Fprintf(&b, "next: %s\n", next)
+	}
+	if len(st.Log) > 0 {
+		b.WriteString("\nlast lines of the Chef run:\n")
+		for _, line := range st.Log {
+			b.WriteString("  " + line + "\n")
+		}
+	}
+	if _, err := io.WriteString(out, b.String()); err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"bakehouse/agent"
+	"bakehouse/internal/agentconf"
+	"bakehouse/internal/fault"
+)
+
+// version is set by the linker (-X main.version=…); else the build info is asked.
+var version string
+
+// errNotComplete is the exit of a status that printed why itself.
+var errNotComplete = errors.New("first boot is not complete")
+
+const usage = `boot-agent takes an instance through its first boot and deploys its app.
+
+Usage:
+  boot-agent first-boot   run what is unfinished of: identify, register, converge, pull, start
+  boot-agent deploy       pull the channel's build and start it (the last two stages again)
+  boot-agent status       where the instance stands, and why; --json for machines
+  boot-agent version      print the version
+
+Flags, after the command:
+  --config FILE   agent configuration (default ` + agentconf.ConfigPath + `)
+
+first-boot ends at once with 0 when it was completed for this instance id, and
+resumes when it was interrupted; the unit bakehouse-first-boot.service runs it.
+status ends with 0 when first boot is complete and with 4 when it failed, is
+still at work, was interrupted or never started: "state" in --json tells which.
+
+Exit codes:
+`
+
+// options are the flags of all commands.
+type options struct {
+	config string
+	json   bool
+}
+
+// dispatch runs the command that args name.
+func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
+	if len(args) == 0 {
+		return usageError("no command given")
+	}
+	name, args := args[0], args[1:]
+	opts, help, err := parse(name, args)
+	if help {
+		_, err := io.WriteString(out, usage+fault.Help())
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	switch name {
+	case "version":
+		_, err := fmt.Fprintln(out, "boot-agent "+versionOf())
+		return err
+	case "status":
+		return status(opts, out)
+	case "first-boot":
+		return work(ctx, opts, out, errOut, (*agent.Agent).FirstBoot)
+	default:
+		return work(ctx, opts, out, errOut, (*agent.Agent).Deploy)
+	}
+}
+
+// parse reads the flags of the command name.
+func parse(name string, args []string) (opts options, help bool, err error) {
+	switch name {
+	case "help", "-h", "-help", "--help":
+		return opts, true, nil
+	case "--version", "-version":
+		return opts, false, usageError("unknown flag --version; did you mean boot-agent version?")
+	case "first-boot", "deploy", "status", "version":
+	default:
+		return opts, false, usageError(fmt.Sprintf("unknown command %q", name))
+	}
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&opts.config, "config", agentconf.ConfigPath, "")
+	if name == "status" {
+		fs.BoolVar(&opts.json, "json", false, "")
+	}
+	err = fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return opts, true, nil
+	case err != nil:
+		return opts, false, usageError(name + ": " + err.Error())
+	case fs.NArg() > 0:
+		return opts, false, usageError(fmt.Sprintf("%s: unexpected argument %q", name, fs.Arg(0)))
+	}
+	return opts, false, nil
+}
+
+func usageError(what string) error {
+	return fault.New(fault.Usage, "boot-agent -h", errors.New(what))
+}
+
+// status prints where the machine stands.
+func status(opts options, out io.Writer) error {
+	conf, err := load(opts)
+	if err != nil {
+		return err
+	}
+	st, err := agent.ReadStatus("/", conf, time.Now())
+	if err != nil {
+		return err
+	}
+	if opts.json {
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(st)
+	} else {
+		err = st.Text(out)
+	}
+	if err == nil && st.State != agent.Complete {
+		err = fault.New(fault.Check, "", errNotComplete)
+	}
+	return err
+}
+
+// load reads the agent's configuration.
+func load(opts options) (agentconf.Config, error) {
+	conf, err := agentconf.Load(opts.config)
+	return conf, fault.New(fault.Usage, "bake the image with bake-ami, or name a file with --config", err)
+}
+
+// versionOf returns the version that this binary was built as.
+func versionOf() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return info.Main.Version
+}
+
+// oneLine joins the lines of a message.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
