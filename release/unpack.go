@@ -45,12 +45,17 @@ func Unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) erro
 	if err := want.Check(); err != nil {
 		return fmt.Errorf("unpacking build: manifest: %w", err)
 	}
-	if err := unpack(ctx, r, want, root); err != nil {
+	err := unpack(ctx, r, want, root)
+	if err == nil {
+		err = syncTree(root)
+	}
+	if err != nil {
 		return fmt.Errorf("unpacking build %s: %w", want.ID.Short(), classify(err))
 	}
 	return nil
 }
 
+// unpack is Unpack without the sync.
 func unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) error {
 	source := &digest{r: until(ctx, r), sum: sha256.New(), want: want}
 	tree := newTree(want, root)
@@ -69,10 +74,7 @@ func unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) erro
 	if err != nil {
 		return err
 	}
-	if err := tree.finish(); err != nil {
-		return err
-	}
-	return syncTree(root)
+	return tree.finish()
 }
 
 // extract decodes source into tree.

@@ -256,7 +256,7 @@ func FuzzUnpack(f *testing.F) {
 			artifact = squeeze(t, data)
 		}
 		root, dir := into(t)
-		err := Unpack(context.Background(), bytes.NewReader(artifact), manifestOf(artifact), root)
+		err := unpack(context.Background(), bytes.NewReader(artifact), manifestOf(artifact), root)
 		onlyRelease(t, dir)
 		if err != nil {
 			return
