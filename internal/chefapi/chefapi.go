@@ -2,18 +2,31 @@
 // with signed requests, protocol 1.3. It is the only importer of go-chef, of
 // which it uses the request signing alone: paging, escaping, contexts, time
 // limits and retries are its own.
+//
+// Every call honours its context and repeats what a busy server or a broken
+// connection failed, with jitter and a bounded number of times. Errors are
+// fault.Chef with a next step, and say which server refused whom.
 package chefapi
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
 	"time"
 
-	"bakehouse/internal/chefrepo"
+	"github.com/go-chef/chef"
+
+	"bakehouse/internal/fault"
 )
 
-// Errors that callers tell apart with errors.Is. The message of the error that
-// wraps them says which server, as whom, and what was asked.
+// Errors that callers tell apart with errors.Is.
 var (
 	ErrNotFound     = errors.New("not found")
 	ErrExists       = errors.New("already exists")
@@ -25,105 +38,117 @@ var (
 type Config struct {
 	ServerURL  string        // http(s)://HOST[:PORT][/organizations/NAME]
 	ClientName string        // client or user that signs
-	Key        []byte        // its private key, PEM
+	Key        []byte        // its private key, PEM (PKCS#1 or PKCS#8, RSA)
 	CAFile     string        // PEM bundle that replaces the system's roots; empty: the system's
 	Timeout    time.Duration // of one request; 0 means 30s
 }
 
 // Client talks to one server as one client. It is safe for concurrent use.
-type Client struct{}
-
-// New checks c and makes a client. It sends nothing.
-func New(c Config) (*Client, error) { return nil, errors.ErrUnsupported }
-
-// GenerateKey makes an RSA 2048 key pair: the private half as PKCS#1 PEM, the
-// public half as PKIX PEM, the forms that Chef writes itself.
-func GenerateKey() (privatePEM, publicPEM []byte, err error) {
-	return nil, nil, errors.ErrUnsupported
+type Client struct {
+	server string // without trailing slash, for messages
+	name   string
+	signer *chef.Client
+	http   *http.Client
+	pause  func(ctx context.Context, d time.Duration) error
 }
 
-// Node is a Chef node, without the attribute levels that a cookbook run sets.
-type Node struct {
-	Name        string
-	Environment string // empty means _default
-	RunList     []string
-	Normal      map[string]any
-	Automatic   map[string]any
-	PolicyName  string
-	PolicyGroup string
+// New checks c and makes a client. It sends nothing. Errors are fault.Usage.
+func New(c Config) (*Client, error) {
+	base, err := baseURL(c.ServerURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkName("client", c.ClientName); err != nil {
+		return nil, err
+	}
+	if err := checkKey(c.ClientName, c.Key); err != nil {
+		return nil, err
+	}
+	hc, err := httpClient(c)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := chef.NewClient(&chef.Config{
+		Name: c.ClientName, Key: string(c.Key), Client: hc,
+		BaseURL:               base + "/", // without the slash go-chef drops the organisation
+		AuthenticationVersion: chef.AuthVersion13,
+	})
+	if err != nil {
+		return nil, fault.Newf(fault.Usage, "", "setting up Chef client %s: %w", c.ClientName, err)
+	}
+	return &Client{server: base, name: c.ClientName, signer: signer, http: hc, pause: sleep}, nil
 }
 
-// Uploaded counts what an Upload changed.
-type Uploaded struct {
-	Roles        int // created or changed
-	Environments int // created or changed
-	Cookbooks    int // versions created or changed
-	Files        int // files sent
-	Unchanged    int // roles, environments and cookbooks that were already right
+// baseURL checks a server URL and cuts its trailing slashes.
+func baseURL(s string) (string, error) {
+	const next = "write https://HOST/organizations/NAME, or http://HOST:PORT for a server without organisations"
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		return "", fault.Newf(fault.Usage, next, "no Chef server URL is set")
+	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
+		return "", fault.Newf(fault.Usage, next, "Chef server URL %q is not an http(s) URL", s)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return "", fault.Newf(fault.Usage, next, "Chef server URL of host %s holds more than scheme, host and path", u.Host)
+	}
+	path := strings.Trim(u.Path, "/")
+	if path != "" && !regexp.MustCompile(`^organizations/[a-z0-9][a-z0-9_-]*$`).MatchString(path) {
+		return "", fault.Newf(fault.Usage, next, "Chef server URL %q: the path is not /organizations/NAME", s)
+	}
+	return strings.TrimRight(u.Scheme+"://"+u.Host+"/"+path, "/"), nil
 }
 
-var _ chefrepo.RoleSource = (*Client)(nil)
-
-// CreateNode creates n. ErrExists when a node of that name is there already.
-func (c *Client) CreateNode(ctx context.Context, n Node) error { return errors.ErrUnsupported }
-
-// Node fetches a node.
-func (c *Client) Node(ctx context.Context, name string) (Node, error) {
-	return Node{}, errors.ErrUnsupported
+func httpClient(c Config) (*http.Client, error) {
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = 30 * time.Second
+	}
+	tr := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: 8,
+		IdleConnTimeout:     30 * time.Second,
+		ForceAttemptHTTP2:   true,
+	}
+	if c.CAFile != "" {
+		b, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fault.Newf(fault.Usage, "correct chef.ca_file", "reading the Chef server's CA file: %w", err)
+		}
+		tr.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !tr.TLSClientConfig.RootCAs.AppendCertsFromPEM(b) {
+			return nil, fault.Newf(fault.Usage, "correct chef.ca_file", "reading the Chef server's CA file: no certificate in %s", c.CAFile)
+		}
+	}
+	return &http.Client{
+		Transport: tr,
+		Timeout:   timeout,
+		// A signature covers one path: a redirected request would be refused
+		// anyway, and a POST would silently become a GET.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
-// UpdateNode replaces the node of n's name.
-func (c *Client) UpdateNode(ctx context.Context, n Node) error { return errors.ErrUnsupported }
-
-// DeleteNode deletes a node. A node that is not there is success.
-func (c *Client) DeleteNode(ctx context.Context, name string) error { return errors.ErrUnsupported }
-
-// NodeNames lists all nodes, sorted.
-func (c *Client) NodeNames(ctx context.Context) ([]string, error) {
-	return nil, errors.ErrUnsupported
+// checkName refuses what would change the request's path. Kinds: node, client,
+// role, environment.
+func checkName(kind, name string) error {
+	if !regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`).MatchString(name) || name == "." || name == ".." {
+		return fault.Newf(fault.Usage, "names hold letters, digits and _ . : - only", "%q is not a %s name", name, kind)
+	}
+	return nil
 }
 
-// SearchNodes returns the nodes that match a search query, sorted by name.
-func (c *Client) SearchNodes(ctx context.Context, query string) ([]Node, error) {
-	return nil, errors.ErrUnsupported
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
 }
 
-// CreateClient registers a client with a public key of the caller's making.
-func (c *Client) CreateClient(ctx context.Context, name string, publicPEM []byte) error {
-	return errors.ErrUnsupported
-}
-
-// ClientExists says whether a client of that name is registered.
-func (c *Client) ClientExists(ctx context.Context, name string) (bool, error) {
-	return false, errors.ErrUnsupported
-}
-
-// DeleteClient deletes a client. A client that is not there is success.
-func (c *Client) DeleteClient(ctx context.Context, name string) error { return errors.ErrUnsupported }
-
-// ClientNames lists all clients, sorted.
-func (c *Client) ClientNames(ctx context.Context) ([]string, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Role fetches a role. A missing role is ErrNotFound.
-func (c *Client) Role(ctx context.Context, name string) (chefrepo.Role, error) {
-	return chefrepo.Role{}, errors.ErrUnsupported
-}
-
-// EnvironmentExists says whether an environment of that name exists.
-func (c *Client) EnvironmentExists(ctx context.Context, name string) (bool, error) {
-	return false, errors.ErrUnsupported
-}
-
-// SolveCookbooks asks the server which cookbook versions a node with that
-// environment and run list would get: name → version, dependencies included.
-func (c *Client) SolveCookbooks(ctx context.Context, environment string, runList []string) (map[string]string, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Upload brings the server's roles, environments and cookbooks in line with
-// repo. It sends only what differs, and deletes nothing.
-func (c *Client) Upload(ctx context.Context, repo *chefrepo.Repo) (Uploaded, error) {
-	return Uploaded{}, errors.ErrUnsupported
-}
+// String names the server and the client for messages.
+func (c *Client) String() string { return fmt.Sprintf("%s as %s", c.server, c.name) }

@@ -70,7 +70,7 @@ type Cookbook struct {
 	License       string
 	Depends       map[string]string // cookbook → version constraint (">= 0.0.0" when none is given)
 	Platforms     map[string]string // platform → version constraint (metadata "supports")
-	ChefVersions  []string          // metadata "chef_version" constraints
+	ChefVersions  [][]string        // metadata "chef_version": one of these lists must hold whole
 	Dir           string            // folder on disk
 	Files         []File            // sorted by Path; chefignore obeyed
 }

@@ -85,7 +85,7 @@ func TestOpenReadsRolesEnvironmentsAndCookbooks(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"base": "~> 1.0", "log": ">= 0.0.0"}, web.Depends); diff != "" {
 		t.Errorf("depends (-want +got):\n%s", diff)
 	}
-	if web.Version != "1.2.3" || web.Platforms["ubuntu"] != ">= 0.0.0" || !cmp.Equal(web.ChefVersions, []string{">= 16"}) {
+	if web.Version != "1.2.3" || web.Platforms["ubuntu"] != ">= 0.0.0" || !cmp.Equal(web.ChefVersions, [][]string{{">= 16"}}) {
 		t.Errorf("metadata = %+v", web)
 	}
 	if f := web.Files[3]; f.MD5 != "1417d26e7d5786dab847fccc6a85aaa3" || f.SHA256 != "41b8854a1191b74604992c0a34cb7b13db4d2b7d651e0dfd95591be5a8c63cf1" || f.Size != 8 {
@@ -184,11 +184,11 @@ func TestMetadataFormsThatPeopleWrite(t *testing.T) {
 		"cookbooks/b/metadata.rb":   "name 'ignored'\n",
 	})
 	a, _ := r.Cookbook("a")
-	if a.Version != "0.1" || a.Depends["b"] != ">= 1.0" || len(a.ChefVersions) != 2 || len(a.Platforms) != 0 {
+	if a.Version != "0.1" || a.Depends["b"] != ">= 1.0" || len(a.ChefVersions) != 1 || len(a.Platforms) != 0 {
 		t.Errorf("metadata.rb read as %+v", a)
 	}
 	b, ok := r.Cookbook("b")
-	if !ok || b.Depends["c"] != ">= 0.0.0" || b.Platforms["debian"] == "" || !cmp.Equal(b.ChefVersions, []string{">= 15"}) {
+	if !ok || b.Depends["c"] != ">= 0.0.0" || b.Platforms["debian"] == "" || !cmp.Equal(b.ChefVersions, [][]string{{">= 15"}}) {
 		t.Errorf("metadata.json read as %+v", b)
 	}
 }

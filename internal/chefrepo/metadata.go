@@ -70,19 +70,13 @@ func parseMetadataJSON(path string, b []byte) (Cookbook, error) {
 		License      string            `json:"license"`
 		Dependencies map[string]string `json:"dependencies"`
 		Platforms    map[string]string `json:"platforms"`
-		ChefVersions json.RawMessage   `json:"chef_versions"`
+		ChefVersions [][]string        `json:"chef_versions"`
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
 		return Cookbook{}, positioned(path, b, err)
 	}
 	c := Cookbook{Name: m.Name, Version: m.Version, Description: m.Description, Maintainer: m.Maintainer,
-		License: m.License, Depends: m.Dependencies, Platforms: m.Platforms}
-	var nested [][]string // [[">= 16", "< 18"]]: the inner lists are ANDed
-	if json.Unmarshal(m.ChefVersions, &nested) == nil {
-		for _, l := range nested {
-			c.ChefVersions = append(c.ChefVersions, l...)
-		}
-	}
+		License: m.License, Depends: m.Dependencies, Platforms: m.Platforms, ChefVersions: m.ChefVersions}
 	return c, nil
 }
 
@@ -113,7 +107,7 @@ func parseMetadataRuby(path string, b []byte) (Cookbook, error) {
 		case "license":
 			c.License = args[0]
 		case "chef_version":
-			c.ChefVersions = append(c.ChefVersions, args...)
+			c.ChefVersions = append(c.ChefVersions, args)
 		case "depends":
 			c.Depends[args[0]] = second
 		case "supports":
