@@ -11,25 +11,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"golang.org/x/sys/unix"
 
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/fault"
 )
-
-// NewCloud makes the Cloud of a real instance. The clients stay concrete and
-// unexported: held in an interface, every method of theirs would be linked in
-// and the agent would outgrow its 10 MiB.
-func NewCloud(cfg aws.Config) Cloud {
-	return Cloud{
-		Secrets: &secrets{ssm: ssm.NewFromConfig(cfg), manager: secretsmanager.NewFromConfig(cfg), inMemory: inMemory},
-		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
-			o.UsePathStyle = cfg.BaseEndpoint != nil // an endpoint of one's own seldom has a host name per bucket
-		})},
-	}
-}
 
 // Schemes of a secret's reference.
 const (
@@ -53,8 +39,7 @@ func splitRef(ref string) (scheme, name string, err error) {
 
 // secrets fetches from Parameter Store, Secrets Manager or a file in memory.
 type secrets struct {
-	ssm      *ssm.Client
-	manager  *secretsmanager.Client
+	api      *jsonAPI
 	inMemory func(path string) (bool, error)
 }
 
@@ -97,20 +82,25 @@ func secretFault(ref string, err error) error {
 }
 
 func (s *secrets) parameter(ctx context.Context, name string) ([]byte, error) {
-	out, err := s.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)})
-	if err != nil {
+	var out struct{ Parameter struct{ Value string } }
+	in := map[string]any{"Name": name, "WithDecryption": true}
+	if err := s.api.call(ctx, operation{"ssm", "AmazonSSM.GetParameter"}, in, &out); err != nil {
 		return nil, err
 	}
-	return []byte(aws.ToString(out.Parameter.Value)), nil
+	return []byte(out.Parameter.Value), nil
 }
 
 func (s *secrets) managed(ctx context.Context, id string) ([]byte, error) {
-	out, err := s.manager.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(id)})
-	if err != nil {
+	var out struct {
+		SecretString string
+		SecretBinary []byte
+	}
+	in := map[string]any{"SecretId": id}
+	if err := s.api.call(ctx, operation{"secretsmanager", "secretsmanager.GetSecretValue"}, in, &out); err != nil {
 		return nil, err
 	}
-	if out.SecretString != nil {
-		return []byte(*out.SecretString), nil
+	if out.SecretString != "" {
+		return []byte(out.SecretString), nil
 	}
 	return out.SecretBinary, nil
 }

@@ -10,8 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"bakehouse/agent"
-	"bakehouse/internal/awscfg"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/fault"
 )
@@ -25,10 +26,11 @@ func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*age
 	if err != nil {
 		return err
 	}
+	metadata := agent.NewIMDS(os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"))
 	a, err := agent.New(conf, agent.Deps{
 		Root:     "/",
-		Metadata: agent.NewIMDS(os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT")),
-		Cloud:    connect,
+		Metadata: metadata,
+		Cloud:    connect(metadata),
 		Chef:     dialChef,
 		NewKey:   chefapi.GenerateKey,
 		Runner:   agent.Exec{},
@@ -60,12 +62,19 @@ func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*age
 }
 
 // connect makes the AWS clients for the instance's region.
-func connect(ctx context.Context, region string) (agent.Cloud, error) {
-	cfg, err := awscfg.Load(ctx, awscfg.Options{Region: region, UserAgent: "bakehouse-agent/" + versionOf()})
-	if err != nil {
-		return agent.Cloud{}, err
+func connect(metadata *agent.IMDS) func(context.Context, string) (agent.Cloud, error) {
+	return func(_ context.Context, region string) (agent.Cloud, error) {
+		return agent.NewCloud(agent.AWS{
+			Region:   region,
+			Endpoint: os.Getenv("AWS_ENDPOINT_URL"),
+			Keys: aws.Credentials{
+				AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
+				SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+				SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
+			},
+			Metadata: metadata,
+		}), nil
 	}
-	return agent.NewCloud(cfg), nil
 }
 
 // dialChef keeps a nil *chefapi.Client out of the interface.
