@@ -1,0 +1,169 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"bakehouse/internal/fault"
+	"bakehouse/release"
+)
+
+// serve starts a fake S3 and returns a publisher for its bucket.
+func serve(t *testing.T) (*fakeS3, *Publisher) {
+	t.Helper()
+	f := newFakeS3()
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	return f, publisher(t, client(server.URL), "builds")
+}
+
+func TestPublishingOnTheFake(t *testing.T) {
+	t.Parallel()
+	semantics(t, func(t *testing.T) (S3, string) {
+		server := httptest.NewServer(newFakeS3())
+		t.Cleanup(server.Close)
+		return client(server.URL), "builds"
+	})
+}
+
+func TestPushOfAKnownBuildUploadsNothing(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	m := mustPush(t, p, tree(t, "v1"))
+	f.calls = nil
+	mustPush(t, p, tree(t, "v1"))
+	want := []string{"HEAD " + release.ArtifactKey("web", m.ID), "PUT " + release.ManifestKey("web", m.ID), "GET " + release.ManifestKey("web", m.ID)}
+	if !slices.Equal(f.calls, want) {
+		t.Errorf("calls were\n%s\nwant\n%s", strings.Join(f.calls, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestLostRepliesAreNotLostRaces(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	m := mustPush(t, p, tree(t, "v1")) // to learn the id
+	clear(f.objects)
+	f.lost = release.ArtifactKey("web", m.ID)
+	if again := mustPush(t, p, tree(t, "v1")); again != m || f.lost != "" {
+		t.Errorf("push whose upload's reply was lost gave %+v", again)
+	}
+	f.lost = release.ChannelKey("web", "production")
+	done, err := p.Promote(context.Background(), Promotion{"web", "production", m.ID, "ann@host"})
+	if err != nil || !done.Changed || done.Channel.Serial != 1 || f.lost != "" {
+		t.Errorf("promote whose reply was lost: %+v (%v), want done", done, err)
+	}
+}
+
+func TestConflictsAreTriedAgainBoundedly(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	left := 3
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if left == 0 || r.Method != "PUT" {
+			return false
+		}
+		left--
+		refuse(w, 409, "ConditionalRequestConflict", "again, please")
+		return true
+	}
+	mustPush(t, p, tree(t, "v1"))
+	left = -1 // for ever
+	_, err := p.Push(context.Background(), Source{App: "web", Dir: tree(t, "v2")})
+	if err == nil || fault.KindOf(err) != fault.AWS || !strings.Contains(err.Error(), "ConditionalRequestConflict: again, please") {
+		t.Errorf("endless conflicts: %v", err)
+	}
+	if left != -1-conflictTries {
+		t.Errorf("tried %d times, want %d", -1-left, conflictTries)
+	}
+}
+
+func TestDenialsNameTheRight(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	denied := ""
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != denied {
+			return false
+		}
+		refuse(w, 403, "AccessDenied", "no")
+		return true
+	}
+	for method, right := range map[string]string{"HEAD": "s3:GetObject", "PUT": "s3:PutObject"} {
+		denied = method
+		_, err := p.Push(context.Background(), Source{App: "web", Dir: tree(t, "v1")})
+		if fault.KindOf(err) != fault.AWS || !strings.HasPrefix(fault.NextOf(err), "allow "+right+" on s3://builds/web/builds/") {
+			t.Errorf("denied %s: %v, next %q, want the right %s", method, err, fault.NextOf(err), right)
+		}
+	}
+	if len(f.objects) != 0 {
+		t.Errorf("refusals left %d objects", len(f.objects))
+	}
+}
+
+func TestDamagedDocumentsAreNamed(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	m := mustPush(t, p, tree(t, "v1"))
+	channel, manifest := release.ChannelKey("web", "production"), release.ManifestKey("web", m.ID)
+	foreign, err := release.FirstChannel("api", "production").Next(m.ID, start(), "").Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ key, body, want string }{
+		{channel, "{", "reading s3://builds/" + channel + ": parsing channel: the JSON ends too early"},
+		{channel, string(foreign), "it says that it is production of api"},
+		{manifest, `{"format":9}`, "reading s3://builds/" + manifest + ": parsing manifest: format is 9"},
+	} {
+		old := f.objects[c.key]
+		f.objects[c.key] = object{body: []byte(c.body)}
+		_, err := p.Promote(context.Background(), Promotion{"web", "production", m.ID, ""})
+		if err == nil || fault.KindOf(err) != fault.Check || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.body, err, c.want)
+		}
+		if f.objects[c.key] = old; old.body == nil {
+			delete(f.objects, c.key)
+		}
+	}
+}
+
+func TestNamesAreCheckedBeforeAnyCall(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	ctx := context.Background()
+	_, push := p.Push(ctx, Source{App: "../x", Dir: tree(t, "v1")})
+	_, app := p.Promote(ctx, Promotion{"../x", "production", "", ""})
+	_, channel := p.Promote(ctx, Promotion{"web", "../x", "", ""})
+	for _, err := range []error{push, app, channel} {
+		if err == nil || fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), `"../x" is not allowed`) {
+			t.Errorf("error %v, want a usage fault", err)
+		}
+	}
+	if len(f.calls) != 0 {
+		t.Errorf("calls were made: %q", f.calls)
+	}
+}
+
+func TestPushEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == "PUT" {
+			cancel()
+		}
+		return false
+	}
+	if _, err := p.Push(ctx, Source{App: "web", Dir: tree(t, "v1")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled while uploading: %v", err)
+	}
+	for key := range f.objects {
+		if strings.HasSuffix(key, "manifest.json") {
+			t.Errorf("a cancelled push left %s", key)
+		}
+	}
+}
