@@ -145,10 +145,10 @@ module ChefStandin
     def report(error)
       summary('failed')
       title = error.resource ? "Error in #{error.resource}" : 'Error'
-      @output.failure("#{TITLE}: #{title}", 'what' => error.message, 'where' => error.location)
+      @output.failure("#{TITLE}: #{title}", 'what' => error.message, 'where' => error.location,
+                                                        'known' => error.hint)
       where = error.location ? " (#{error.location})" : ''
-      first = error.message.lines.first.to_s.chomp
-      @output.log(:fatal, "#{error.resource ? "#{error.resource} had an error: " : ''}#{first}#{where}")
+      @output.log(:fatal, "#{error.resource ? "#{error.resource} had an error: " : ''}#{error.brief}#{where}")
       error.exit_code
     end
 

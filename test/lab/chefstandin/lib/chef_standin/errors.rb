@@ -2,14 +2,24 @@
 
 module ChefStandin
   # The base of all that ends a run with a message instead of a stack trace.
-  # location is "file:line" of the user's own file where one is known.
+  # location is "file:line" of the user's own file where one is known; hint is
+  # more than fits one line, for the block alone.
   class Error < StandardError
     attr_accessor :location, :resource
+    attr_reader :hint
 
-    def initialize(message, location: nil, resource: nil)
+    def initialize(message, location: nil, resource: nil, hint: nil)
       super(message)
       @location = location
       @resource = resource
+      @hint = hint
+    end
+
+    # brief is the message on one line: the first, and what a command that it
+    # quotes said last.
+    def brief
+      first, *rest = message.lines.map(&:strip).reject(&:empty?)
+      first.to_s.end_with?(':') && rest.any? ? "#{first} #{rest.last}" : first.to_s
     end
 
     def exit_code = 1

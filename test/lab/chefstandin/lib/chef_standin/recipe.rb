@@ -67,8 +67,8 @@ module ChefStandin
 
     def method_missing(word, *args, &block)
       what = args.empty? && !block ? "unknown name `#{word}`" : "unknown resource `#{word}`"
-      raise UnsupportedError.new("#{what}: the lab's Chef stand-in knows #{Resource::REGISTRY.keys.sort.join(', ')}",
-                                 location: Where.caller_location)
+      raise UnsupportedError.new("#{what}: the lab's Chef stand-in does not have it", location: Where.caller_location,
+                                 hint: Resource::REGISTRY.keys.sort.join(', '))
     end
 
     def respond_to_missing?(*) = false

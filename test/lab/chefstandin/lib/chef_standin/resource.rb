@@ -99,9 +99,9 @@ module ChefStandin
     def guard_defaults = {}
 
     def method_missing(word, *_args)
-      raise UnsupportedError.new("unknown property or name `#{word}` in #{self} (the stand-in knows " \
-                                 "#{(self.class.properties.keys + %i[action only_if not_if notifies subscribes]).sort.join(', ')})",
-                                 location: Where.caller_location || location, resource: to_s)
+      known = self.class.properties.keys + %i[action only_if not_if notifies subscribes]
+      raise UnsupportedError.new("unknown property or name `#{word}`: the lab's Chef stand-in does not have it",
+                                 location: Where.caller_location || location, resource: to_s, hint: known.sort.join(', '))
     end
 
     def respond_to_missing?(*) = false
