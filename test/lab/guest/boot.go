@@ -87,7 +87,10 @@ func (g *Guest) waitBoot() (int, error) {
 
 // dropBoot removes what a boot has of its own: processes, cgroup and card.
 func (g *Guest) dropBoot() error {
-	return errors.Join(g.killCgroup(), removeCgroup(g.spec.cgroup()), unplug(g.spec))
+	left := members(g.spec.cgroup())
+	err := g.killCgroup()
+	reap(left)
+	return errors.Join(err, removeCgroup(g.spec.cgroup()), unplug(g.spec))
 }
 
 // release removes the guest's whole host side; the disk stays.
@@ -115,30 +118,16 @@ func (g *Guest) LeaderPID() int {
 	if cmd == nil {
 		return 0
 	}
-	for _, pid := range cgroupPIDs(filepath.Join(g.spec.cgroup(), "payload")) {
-		if isInit(pid) {
-			return pid
-		}
-	}
-	return 0
-}
-
-// cgroupPIDs lists the processes in a cgroup and in its init.scope, where systemd
-// moves itself.
-func cgroupPIDs(dir string) []int {
-	var pids []int
+	// systemd moves itself into init.scope; before that it is in payload itself.
+	payload := filepath.Join(g.spec.cgroup(), "payload")
 	for _, name := range []string{"init.scope/cgroup.procs", "cgroup.procs"} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			continue
-		}
-		for _, field := range strings.Fields(string(data)) {
-			if pid, err := strconv.Atoi(field); err == nil {
-				pids = append(pids, pid)
+		for _, pid := range readPIDs(filepath.Join(payload, name)) {
+			if isInit(pid) {
+				return pid
 			}
 		}
 	}
-	return pids
+	return 0
 }
 
 // isInit says whether a process is PID 1 of an inner PID namespace (proc(5),

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +28,49 @@ func (g *Guest) killCgroup() error {
 		return nil
 	}
 	return err
+}
+
+// members lists the processes in a cgroup and below it.
+func members(dir string) []int {
+	var pids []int
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "cgroup.procs" {
+			pids = append(pids, readPIDs(path)...)
+		}
+		return nil
+	})
+	return pids
+}
+
+// readPIDs reads a cgroup.procs file; one that is gone holds none.
+func readPIDs(path string) []int {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, field := range strings.Fields(string(data)) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 { // 0: in a namespace above
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// reap takes killed processes' exit status when they have become this process's
+// children: in the seal this process is PID 1, which inherits the guest's systemd
+// when its manager dies first. Each is waited for by its own id, so that nobody
+// else's child is taken. Others' children are none of its business (ECHILD).
+func reap(pids []int) {
+	for _, pid := range pids {
+		for range 100 {
+			got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			if got == pid || errors.Is(err, unix.ECHILD) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 }
 
 // SweepCgroups removes the empty cgroups below parent and parent itself: all that

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 )
@@ -64,7 +67,7 @@ type Guest struct {
 
 // Start makes the guest's host side and boots it. When StateDir holds a disk
 // from an earlier run the guest boots from that: stop and start of one instance.
-// ctx bounds the start only. On error nothing but StateDir is left.
+// ctx bounds the start only. On error nothing new is left.
 func Start(ctx context.Context, spec Spec) (*Guest, error) {
 	spec, err := spec.complete()
 	if err != nil {
@@ -74,14 +77,28 @@ func Start(ctx context.Context, spec Spec) (*Guest, error) {
 		return nil, fmt.Errorf("starting guest %s: %w", spec.ID, err)
 	}
 	g := &Guest{spec: spec, console: newRing(consoleSize, spec.Console), done: make(chan struct{})}
-	if err := g.mount(); err != nil {
-		return nil, fmt.Errorf("starting guest %s: %w", spec.ID, errors.Join(err, g.unmount()))
-	}
-	if err := g.boot(); err != nil {
-		return nil, fmt.Errorf("starting guest %s: %w", spec.ID, errors.Join(err, g.release()))
+	_, err = os.Lstat(spec.upper())
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if err := g.powerOn(); err != nil {
+		if fresh {
+			err = errors.Join(err, removeState(spec))
+		}
+		return nil, fmt.Errorf("starting guest %s: %w", spec.ID, err)
 	}
 	go g.supervise()
 	return g, nil
+}
+
+// powerOn mounts the disk and boots; on error it undoes both.
+func (g *Guest) powerOn() error {
+	err := g.mount()
+	if err == nil {
+		err = g.boot()
+	}
+	if err != nil {
+		return errors.Join(err, g.release())
+	}
+	return nil
 }
 
 // supervise waits for the container, boots it again after a reboot, and takes
@@ -196,7 +213,10 @@ func (g *Guest) Kill() error {
 	}
 	g.mu.Lock()
 	g.asked, g.kill = true, true
+	manager := g.cmd.Process.Pid // supervise waits for this one
 	g.mu.Unlock()
+	inside := slices.DeleteFunc(members(g.spec.cgroup()), func(pid int) bool { return pid == manager })
+	defer func() { reap(inside) }()
 	for {
 		err := g.killCgroup()
 		select {

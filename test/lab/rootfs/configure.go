@@ -48,10 +48,14 @@ func configure(root, suite string) error {
 	}
 	// Empty, not missing: systemd then makes an id without taking the boot for
 	// the very first one, which would reset all unit presets (machine-id(5)).
-	for _, name := range []string{"etc/machine-id", "etc/resolv.conf"} {
-		if err := os.WriteFile(filepath.Join(root, name), nil, 0o644); err != nil {
-			return err
-		}
+	if err := os.WriteFile(filepath.Join(root, "etc/machine-id"), nil, 0o644); err != nil {
+		return err
+	}
+	// On /run, so that a second boot does not start with the name server of the
+	// first: cloud-init looks names up before there is a network, and each of two
+	// look-ups would wait 5 s.
+	if err := os.Symlink("/run/resolv.conf", filepath.Join(root, "etc/resolv.conf")); err != nil {
+		return err
 	}
 	for _, unit := range masked() {
 		link := filepath.Join(root, "etc/systemd/system", unit)

@@ -11,7 +11,7 @@ import (
 )
 
 // recipe changes when the code that builds changes what comes out.
-const recipe = "1"
+const recipe = "2"
 
 // basePackages is what the root file system holds beside apt and what Debian
 // calls essential. Ruby is for the lab's Chef client stand-in; ifupdown and
