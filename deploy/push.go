@@ -157,9 +157,10 @@ func (p *Publisher) hasArtifact(ctx context.Context, m release.Manifest) (bool, 
 	if n := aws.ToInt64(out.ContentLength); n != m.Size {
 		return false, p.tampered(key, fmt.Errorf("it has %d bytes, the build has %d", n, m.Size))
 	}
-	// Of a multipart upload S3 keeps a checksum of checksums, "…-PARTS".
+	// Of a multipart upload S3 keeps a checksum of checksums, "…-PARTS"; moto
+	// leaves the suffix out, but its ETag has one, as S3's.
 	sum := aws.ToString(out.ChecksumSHA256)
-	if sum == "" || strings.Contains(sum, "-") {
+	if sum == "" || strings.Contains(sum+aws.ToString(out.ETag), "-") {
 		return true, nil
 	}
 	raw, err := base64.StdEncoding.DecodeString(sum)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// unknown is the release of an app that runs outside any release.
+const unknown = "unknown"
+
+// drain is how long running requests get after SIGTERM.
+const drain = 5 * time.Second
+
+// directories lists where the file RELEASE may lie: beside the executable,
+// with links resolved, and in the working directory.
+func directories() []string {
+	dirs := []string{"."}
+	exe, err := os.Executable()
+	if err == nil {
+		exe, err = filepath.EvalSymlinks(exe)
+	}
+	if err == nil {
+		dirs = append([]string{filepath.Dir(exe)}, dirs...)
+	}
+	return dirs
+}
+
+// readRelease returns what the first RELEASE file in dirs says.
+func readRelease(dirs []string) (string, error) {
+	for _, dir := range dirs {
+		b, err := os.ReadFile(filepath.Join(dir, "RELEASE"))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading release: %w", err)
+		}
+		return strings.TrimSpace(string(b)), nil
+	}
+	return unknown, nil
+}
+
+// handler answers / with the release, and /healthz with ok.
+func handler(release string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		// An error here is the client's connection; there is nobody to tell.
+		_ = json.NewEncoder(w).Encode(map[string]string{"app": "web", "release": release})
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	return mux
+}
+
+// run serves until ctx ends. The release is read once, at the start: the
+// answer names what runs, not what "current" points at meanwhile.
+func run(ctx context.Context, listen string, dirs []string, log io.Writer) error {
+	release, err := readRelease(dirs)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	fmt.Fprintf(log, "web: release %s on http://%s\n", release, l.Addr())
+	server := &http.Server{Handler: handler(release), ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		stopped <- server.Shutdown(end)
+	}()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return <-stopped
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, strings.TrimSpace(string(b))
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(handler("abc"))
+	defer server.Close()
+	for path, want := range map[string]string{"/": `200 {"app":"web","release":"abc"}`, "/healthz": "200 ok", "/other": "404 404 page not found"} {
+		code, body := get(t, server.URL+path)
+		if got := fmt.Sprint(code, " ", body); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestReleaseIsTheFirstFileFound(t *testing.T) {
+	t.Parallel()
+	one, two := t.TempDir(), t.TempDir()
+	check := func(want string) {
+		t.Helper()
+		if got, err := readRelease([]string{one, two}); err != nil || got != want {
+			t.Errorf("release is %q (%v), want %q", got, err, want)
+		}
+	}
+	check("unknown")
+	for _, dir := range []string{two, one} {
+		if err := os.WriteFile(filepath.Join(dir, "RELEASE"), []byte(filepath.Base(dir)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		check(filepath.Base(dir))
+	}
+}
+
+// line hands the first line written to it on.
+type line struct{ said chan string }
+
+func (l *line) Write(b []byte) (int, error) {
+	l.said <- string(b)
+	return len(b), nil
+}
+
+func TestServesUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(context.Background())
+	log, ended := &line{said: make(chan string, 1)}, make(chan error, 1)
+	go func() { ended <- run(ctx, "127.0.0.1:0", []string{t.TempDir()}, log) }()
+	_, url, _ := strings.Cut(strings.TrimSpace(<-log.said), " on ")
+	if code, body := get(t, url+"/"); code != 200 || body != `{"app":"web","release":"unknown"}` {
+		t.Errorf("answered %d %s", code, body)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if err := run(ctx, "127.0.0.1:none", nil, io.Discard); err == nil || !strings.HasPrefix(err.Error(), "listening: ") {
+		t.Errorf("a bad address: %v", err)
+	}
+}
