@@ -33,9 +33,9 @@ func excluded() []string {
 	}
 }
 
-// debootstrap runs mmdebstrap, which also downloads the repository's packages
-// while apt's view of the new root file system still exists.
-func (b *builder) debootstrap(ctx context.Context, dirs debootstrapDirs) error {
+// runMmdebstrap makes the root file system and downloads the repository's packages
+// while apt's view of it still exists.
+func (b *builder) runMmdebstrap(ctx context.Context, dirs debootstrapDirs) error {
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
 		return fault.New(fault.Usage, "apt-get install mmdebstrap", err)
 	}
@@ -65,7 +65,7 @@ func (b *builder) debootstrap(ctx context.Context, dirs debootstrapDirs) error {
 			return ctx.Err()
 		}
 		return fault.Newf(fault.Internal, "check that the machine reaches its Debian mirror: apt-get update",
-			"running mmdebstrap: %w: %s", err, strings.Join(tail.last, "; "))
+			"running mmdebstrap: %w: %s", err, tail)
 	}
 	return nil
 }
@@ -130,3 +130,6 @@ func (t *tailLog) line(line string) {
 		t.last = t.last[1:]
 	}
 }
+
+// String returns the last lines as one.
+func (t *tailLog) String() string { return strings.Join(t.last, "; ") }

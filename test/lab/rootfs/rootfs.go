@@ -68,6 +68,8 @@ type builder struct {
 	sources []source
 	key     string // content hash, "-", ISO week
 	content string // content hash alone
+
+	debootstrap func(context.Context, debootstrapDirs) error // runs mmdebstrap; tests put another
 }
 
 func newBuilder(opts Options) (*builder, error) {
@@ -97,6 +99,7 @@ func newBuilder(opts Options) (*builder, error) {
 	}
 	opts.Suite = suite
 	b := &builder{opts: opts, cache: newCache(cache), sources: forSuite(all, suite)}
+	b.debootstrap = b.runMmdebstrap
 	b.content = contentKey(suite, opts.Packages)
 	b.key = b.content + "-" + isoWeek(opts.Now())
 	return b, nil
