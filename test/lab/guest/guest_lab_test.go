@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
+
+	"bakehouse/test/lab/rootfs"
 )
 
 func newSpec(t *testing.T, n int, layers ...string) (Spec, machine) {
@@ -176,6 +180,9 @@ func TestSnapshotBootsAsAnotherMachine(t *testing.T) {
 	in(t, g, `rm -rf /usr/share/debianutils /etc/motd; mkdir /usr/share/debianutils; echo new > /usr/share/debianutils/only
 		setfattr -n user.x -v 1 /root 2>/dev/null; chown ubuntu /usr/share/debianutils/only; cloud-init clean --logs
 		rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id; : > /etc/machine-id`)
+	if err := Snapshot(t.Context(), g.UpperDir(), "/run/lab/images/ami-live"); err != nil {
+		t.Errorf("snapshot of a running guest: %v", err)
+	}
 	if err := g.Poweroff(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +208,44 @@ func TestSnapshotBootsAsAnotherMachine(t *testing.T) {
 	want := "only ubuntu motd-gone"
 	if got := in(t, again, `echo $(ls /usr/share/debianutils) $(stat -c %U /usr/share/debianutils/only) $(test -e /etc/motd || echo motd-gone)`); got != want {
 		t.Errorf("the copy shows %q, want %q", got, want)
+	}
+}
+
+func TestGuestInstallsFromTheRepository(t *testing.T) {
+	cloud := startCloud(t)
+	listener, err := net.Listen("tcp", "172.31.0.1:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: rootfs.RepoHandler(os.Getenv(sealedRepo))}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	spec, m := newSpec(t, 6)
+	cloud.add(m)
+	g := start(t, spec)
+	booted(t, g, m.ip)
+	began := time.Now()
+	in(t, g, "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install nginx-light jq chrony unzip")
+	t.Logf("apt-get update and install: %.1f s", time.Since(began).Seconds())
+	if got := in(t, g, "systemctl is-active nginx; curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/; echo '[1]' | jq -c ."); got != "active\n200[1]" {
+		t.Errorf("after the installation: %q", got)
+	}
+	if got := in(t, g, "systemctl --failed --no-legend"); got != "" {
+		t.Errorf("failed units: %s", got)
+	}
+}
+
+func TestGuestThatFillsItsDiskFillsOnlyThat(t *testing.T) {
+	spec, _ := newSpec(t, 7)
+	spec.Disk = 64 << 20
+	g := start(t, spec)
+	waitBoots(t, g, 1)
+	got := in(t, g, "dd if=/dev/zero of=/root/fill bs=1M count=100 2>&1 | grep -c 'No space left'")
+	if got != "1" {
+		t.Errorf("writing 100 MiB to a disk of 64: %q", got)
+	}
+	if err := os.WriteFile("/run/lab/other", []byte("room"), 0o600); err != nil {
+		t.Errorf("the lab's own file system: %v", err)
 	}
 }
 
@@ -255,6 +300,19 @@ func TestPoweroffPullsThePlug(t *testing.T) {
 	}
 }
 
+func TestGuestWhoseManagerDies(t *testing.T) {
+	spec, _ := newSpec(t, 22)
+	g := start(t, spec)
+	waitBoots(t, g, 1)
+	if err := g.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if exit := g.Wait(); exit.Kind != Failed || exit.Asked || exit.Err == nil {
+		t.Errorf("after the container's manager died: %+v", exit)
+	}
+	assertNoHostSide(t, spec)
+}
+
 func TestStartFailuresLeaveNothing(t *testing.T) {
 	for name, spoil := range map[string]func(*Spec){
 		"no such layer":    func(s *Spec) { s.Layers = []string{"/run/lab/none"} },
@@ -306,8 +364,8 @@ func TestZLast(t *testing.T) {
 	if err := SweepCgroups(testCgroup()); err != nil {
 		t.Error(err)
 	}
-	if out, _ := exec.Command("sh", "-c", "cat /proc/[0-9]*/comm | grep -c nspawn").Output(); strings.TrimSpace(string(out)) != "0" {
-		t.Errorf("%s containers left", out)
+	if out, _ := exec.Command("sh", "-c", "cat /proc/[0-9]*/comm | sort | uniq -c | grep -E 'nspawn|systemd'").Output(); len(out) > 0 {
+		t.Errorf("processes left, zombies included: %s", out)
 	}
 }
 

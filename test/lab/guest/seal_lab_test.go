@@ -20,8 +20,11 @@ import (
 )
 
 // sealed marks the re-executed test process, which lives in namespaces of its own,
-// and tells it where the base root file system is.
-const sealed = "BAKEHOUSE_GUEST_TEST_BASE"
+// and tells it where the base root file system is; sealedRepo where its repository.
+const (
+	sealed     = "BAKEHOUSE_GUEST_TEST_BASE"
+	sealedRepo = "BAKEHOUSE_GUEST_TEST_REPO"
+)
 
 // TestMain runs the tests in a small seal: the test binary starts itself again in
 // new network, mount and PID namespaces, so nothing can stay behind.
@@ -45,7 +48,7 @@ func reexec() int {
 	defer base.Close()
 	runtime.LockOSThread()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), sealed+"="+base.Dir)
+	cmd.Env = append(os.Environ(), sealed+"="+base.Dir, sealedRepo+"="+base.RepoDir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
