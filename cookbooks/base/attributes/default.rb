@@ -1,5 +1,4 @@
 default['base']['packages'] = %w(jq)
-default['base']['apt_frequency'] = 86_400
 default['base']['ops_group'] = 'ops'
 default['base']['role'] = 'unspecified'
 default['base']['journal']['max_use'] = '200M'

@@ -3,13 +3,15 @@
 # Recipe:: default
 #
 
+# Fetched only ahead of an installation: a machine that boots from a finished
+# image needs no package mirror.
 apt_update 'package lists' do
-  frequency node['base']['apt_frequency']
-  action :periodic
+  action :nothing
 end
 
 package node['base']['packages'] do
   action :install
+  notifies :update, 'apt_update[package lists]', :before
 end
 
 group node['base']['ops_group'] do

@@ -3,7 +3,11 @@
 # Recipe:: nginx
 #
 
-package 'nginx-light'
+include_recipe 'base'
+
+package 'nginx-light' do
+  notifies :update, 'apt_update[package lists]', :before
+end
 
 service 'nginx' do
   action :nothing

@@ -67,6 +67,25 @@ class ConvergeTest < Minitest::Test
     assert_equal %w[now-command watch-command now-command last later-command], runs
   end
 
+  def test_before_runs_only_ahead_of_a_change
+    recipe = <<~RUBY
+      execute('first') { action :nothing }
+      file('#{@dir}/a') { content 'x'; notifies :run, 'execute[first]', :before }
+    RUBY
+    out = one_recipe(recipe)
+    assert_operator out.text.index('execute first'), :<, out.text.index('create new file'), out.text
+    refute_includes one_recipe(recipe).text, 'execute first'
+  end
+
+  def test_looking_ahead_changes_nothing
+    out = one_recipe(<<~RUBY, shell: StandinTest::FakeShell.new(/fails/ => [1, '']))
+      execute('fails') { action :nothing }
+      file('#{@dir}/a') { content 'x'; notifies :run, 'execute[fails]', :before }
+    RUBY
+    assert_equal 1, out.code
+    refute File.exist?("#{@dir}/a")
+  end
+
   def test_a_failed_run_still_sends_delayed_notifications
     shell = StandinTest::FakeShell.new(/boom/ => [1, ''])
     out = one_recipe(<<~RUBY, shell: shell)

@@ -33,7 +33,7 @@ class RefusalTest < Minitest::Test
   def test_unsupported_parts_of_the_language
     refused("search(:node, '*:*')", /search is not supported/)
     refused("data_bag_item('a', 'b')", /data_bag_item is not supported/)
-    refused("file('/x') { notifies :run, 'execute[y]', :before }", /timing :before is not supported/)
+    refused("file('/x') { notifies :run, 'execute[y]', :sometime }", /timing :sometime is not supported/)
     refused("node['a'] = 1", /read-only/)
     refused("node.set['a'] = 1", /node.set is not known/)
     refused("node['nope']['deeper']", /undefined method `\[\]' for nil/)
@@ -105,6 +105,18 @@ class CommandLineTest < Minitest::Test
     assert_match(/chef_server_url is "not a url"/, err)
     assert_match(/client\.rb:1/, call('-c', write('client.rb', "node_name(\n")).last)
     assert_match(/policies are not supported.*client\.rb:1/, call('-c', write('client.rb', "policy_name 'x'\n")).last)
+  end
+
+  def test_sigterm_ends_the_command_and_the_run_with_3
+    cookbook('t', "execute 'echo $$ > #{@dir}/pid; exec sleep 60'")
+    rb = write('client.rb', "chef_repo_path '#{@dir}/repo'\nfile_cache_path '#{@dir}/cache'\n")
+    program = File.expand_path('../bin/chef-client', __dir__)
+    run = spawn('ruby', program, '-z', '-c', rb, '-o', 't', out: "#{@dir}/out")
+    500.times { File.size?("#{@dir}/pid") ? break : sleep(0.01) }
+    Process.kill('TERM', run)
+    Process.wait(run)
+    assert_equal 3, $CHILD_STATUS.exitstatus, File.read("#{@dir}/out")
+    assert_raises(Errno::ESRCH) { Process.kill(0, File.read("#{@dir}/pid").to_i) }
   end
 
   def test_the_real_clients_options_are_accepted_and_unknown_settings_warn

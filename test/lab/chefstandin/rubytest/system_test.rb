@@ -13,6 +13,13 @@ class SystemTest < Minitest::Test
     assert_includes out.text, 'install version 1.6-2 of package jq'
   end
 
+  def test_lists_are_fetched_only_ahead_of_an_installation
+    recipe = "apt_update('lists') { action :nothing }\npackage('jq') { notifies :update, 'apt_update[lists]', :before }"
+    there = StandinTest::FakeShell.new(/dpkg-query/ => [0, "ii \t1.6-2"])
+    assert_equal [0, 0], one_recipe(recipe, shell: there).then { |o| [o.code, o.updated] }
+    refute there.ran?(/apt-get/)
+  end
+
   def test_an_installed_package_is_left_alone
     shell = StandinTest::FakeShell.new(/dpkg-query/ => [0, "ii \t1.6-2"])
     out = one_recipe("package %w(jq curl)", shell: shell)

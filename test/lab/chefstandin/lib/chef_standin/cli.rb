@@ -22,12 +22,18 @@ module ChefStandin
       output = Output.new(@stdout)
       trap_signals
       run(build_config, output)
-    rescue OptionParser::ParseError, ConfigError => e
-      @stderr.puts("#{TITLE}: error: #{e.message}#{e.respond_to?(:location) && e.location ? " (#{e.location})" : ''}")
-      ConfigError.new('').exit_code
+    rescue OptionParser::ParseError => e
+      refuse(ConfigError.new(e.message))
+    rescue Error => e
+      refuse(e)
     end
 
     private
+
+    def refuse(error)
+      @stderr.puts("#{TITLE}: error: #{error.message}#{error.location ? " (#{error.location})" : ''}")
+      error.exit_code
+    end
 
     def run(config, output)
       output.configure(level: config.log_level, file: log_file(config))

@@ -139,6 +139,8 @@ module ChefStandin
       where = Where.in_backtrace(error)
       # A SyntaxError carries its place in the message alone.
       where ||= error.message[%r{\A/[^:\n]+:\d+}] if error.is_a?(ScriptError)
+      return Error.new(Where.without_function(error.message), location: where) if error.is_a?(SystemCallError)
+
       Error.new("#{error.class}: #{error.message}", location: where)
     end
 

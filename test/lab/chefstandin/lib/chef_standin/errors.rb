@@ -85,6 +85,10 @@ module ChefStandin
       found && "#{found.path}:#{found.lineno}"
     end
 
+    # without_function leaves the file in a system error, and not the name of
+    # the C function that met it.
+    def without_function(message) = message.sub(/ @ \w+ - /, ': ')
+
     def in_backtrace(error)
       return nil unless error.backtrace
 

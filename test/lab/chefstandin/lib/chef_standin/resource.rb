@@ -9,7 +9,7 @@ module ChefStandin
     include Dsl
 
     REGISTRY = {} # rubocop:disable Style/MutableConstant -- filled while the resource files load
-    TIMINGS = { delayed: :delayed, immediate: :immediately, immediately: :immediately }.freeze
+    TIMINGS = { delayed: :delayed, immediate: :immediately, immediately: :immediately, before: :before }.freeze
 
     class << self
       def provides(*types) = types.each { |t| REGISTRY[t] = self }
@@ -108,6 +108,8 @@ module ChefStandin
 
     # change tells what will be done, does it, and marks the resource updated.
     def change(text)
+      return @updated = true if @dry
+
       announce
       output.change(text)
       yield if block_given?
@@ -116,11 +118,25 @@ module ChefStandin
 
     # announce prints the resource's line once an action.
     def announce
-      output.action(self, @running) unless @announced
+      output.action(self, @running) unless @announced || @dry
       @announced = true
     end
 
     def announced? = @announced
+
+    # would_change? runs an action without its effects, for :before. What
+    # cannot be told beforehand counts as a change.
+    def would_change?(action)
+      @dry = true
+      catch(:end_client_run_early) { return perform(action) }
+      true
+    rescue StandardError => e
+      raise if e.is_a?(Interrupted)
+
+      true
+    ensure
+      @dry = false
+    end
 
     # perform runs one action; the runner has looked at the guards.
     def perform(action)

@@ -12,6 +12,7 @@ module ChefStandin
       @total = 0
       @delayed = []
       @immediate = Hash.new { |h, k| h[k] = [] }
+      @before = Hash.new { |h, k| h[k] = [] }
       @later = Hash.new { |h, k| h[k] = [] }
       @recipe = nil
     end
@@ -46,7 +47,7 @@ module ChefStandin
         raise ValidationError.new("#{target} has no action :#{notification.action} to notify", location: notification.location,
                                                                                                 resource: source.to_s)
       end
-      list = notification.timing == :immediately ? @immediate[source] : @later[source]
+      list = { immediately: @immediate, before: @before, delayed: @later }.fetch(notification.timing)[source]
       pair = [target, notification.action]
       list << pair unless list.include?(pair)
     end
@@ -67,6 +68,7 @@ module ChefStandin
       guard = resource.guards.find { |g| !g.allows? }
       return @output.action(resource, action, "skipped due to #{guard.name}") if guard
 
+      prepare_for(resource, action)
       changed = attempt(resource, action)
       @output.action(resource, action, notified_by ? 'up to date, notified' : 'up to date') unless resource.announced?
       notify(resource) if changed
@@ -75,13 +77,22 @@ module ChefStandin
       e.location ||= resource.location
       raise
     rescue SystemCallError => e
-      raise Error.new("#{e.message} (#{e.class.name.split('::').last})", location: resource.location, resource: resource.to_s)
+      raise Error.new(Where.without_function(e.message), location: resource.location, resource: resource.to_s)
     end
 
     def head(resource)
       name = resource.recipe.full_name
       @output.recipe(name) if name != @recipe
       @recipe = name
+    end
+
+    # prepare_for runs what wants to come before a change that is due.
+    def prepare_for(resource, action)
+      wishes = @before[resource]
+      return if wishes.empty? || !resource.would_change?(action)
+
+      wishes.each { |target, wish| run_action(target, wish, notified_by: resource) }
+      head(resource)
     end
 
     def attempt(resource, action)

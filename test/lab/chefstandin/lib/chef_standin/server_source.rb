@@ -19,6 +19,10 @@ module ChefStandin
         @api.post('nodes', fresh.to_json_object)
         return fresh
       end
+      if data['policy_name']
+        raise UnsupportedError, "node #{name} is run by the policy #{data['policy_name']}: policies are not supported"
+      end
+
       Node.from_json(name, data)
     end
 

@@ -11,7 +11,7 @@ module ChefStandin
 
       action :write do
         announce
-        output.change(message) unless level == :debug
+        output.change(message) unless level == :debug || @dry
       end
     end
   end

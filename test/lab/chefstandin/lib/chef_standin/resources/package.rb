@@ -34,6 +34,8 @@ module ChefStandin
       def install(list)
         return if list.empty?
 
+        return @updated = true if @dry # the lists that name a candidate may come only now
+
         chosen = list.map { |name, wish| [name, wish || candidate(name)] }
         change(chosen.map { |name, v| "install version #{v} of package #{name}" }.join("\n")) do
           apt('install', *chosen.map { |name, v| "#{name}=#{v}" })
