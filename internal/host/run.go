@@ -1,0 +1,238 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// ExitError is a command that ended with a code other than 0.
+type ExitError struct {
+	Code   int    // exit code; 128+n when signal n ended it
+	Signal string // name without SIG when a signal ended it
+	Stderr string // the last 4 KiB of it
+}
+
+// Error names the code and the last line of standard error.
+func (e *ExitError) Error() string {
+	text := fmt.Sprintf("exit code %d", e.Code)
+	if e.Signal != "" {
+		text = "killed by SIG" + e.Signal
+	}
+	lines := strings.Split(strings.TrimSpace(e.Stderr), "\n")
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		text += ": " + last
+	}
+	return text
+}
+
+// Bounds on ending a command whose context is over.
+const (
+	killTimeout = 5 * time.Second
+	tailSize    = 4 << 10
+	outputMax   = 16 << 20
+)
+
+// groupMark begins the first line of standard error, which Run takes out: the
+// process group of the command, so that it can be killed as a whole. Closing
+// the session would leave everything running, and sshd may not signal what
+// sudo started.
+const groupMark = "bakehouse-pgid:"
+
+// Run runs c and waits for it. A non-zero exit is *ExitError; a connection
+// that breaks is ErrLost; when ctx ends, the command and its children are
+// killed on the machine and the context's cause is returned.
+func (s *SSH) Run(ctx context.Context, c Command) error {
+	line, err := c.line()
+	if err != nil {
+		return err
+	}
+	session, err := s.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("running a command on %s: %w: %w", s.addr, ErrLost, err)
+	}
+	defer session.Close()
+	stderr := &markReader{next: c.Stderr}
+	session.Stdin, session.Stdout, session.Stderr = c.Stdin, c.Stdout, stderr
+	if err := session.Start(line); err != nil {
+		return fmt.Errorf("running a command on %s: %w: %w", s.addr, ErrLost, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- session.Wait() }()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		s.kill(session, stderr.group(), c.Sudo)
+		select {
+		case <-done: // the writers are ours again
+		case <-time.After(killTimeout):
+		}
+		return fmt.Errorf("running a command on %s: %w", s.addr, context.Cause(ctx))
+	}
+	if err != nil {
+		return s.failure(err, stderr.tail())
+	}
+	return nil
+}
+
+func (s *SSH) failure(err error, stderr string) error {
+	var exit *ssh.ExitError
+	var missing *ssh.ExitMissingError
+	switch {
+	case errors.As(err, &exit):
+		return &ExitError{Code: exit.ExitStatus(), Signal: exit.Signal(), Stderr: stderr}
+	case errors.As(err, &missing), errors.Is(err, io.EOF):
+		return fmt.Errorf("running a command on %s: %w", s.addr, ErrLost)
+	}
+	return fmt.Errorf("running a command on %s: passing its data: %w", s.addr, err)
+}
+
+// line renders the command for the login shell.
+func (c Command) line() (string, error) {
+	var b strings.Builder
+	if c.Sudo {
+		b.WriteString("sudo -n -- ")
+	}
+	if len(c.Env) > 0 {
+		b.WriteString("env ")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+		if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
+			return "", fmt.Errorf("running a command: %q is not the name of an environment variable", name)
+		}
+		b.WriteString(Quote(name+"="+c.Env[name]) + " ")
+	}
+	// Field 5 of /proc/PID/stat is the process group.
+	mark := "read -r p n s q g r </proc/$$/stat && echo " + groupMark + "$g >&2; unset p n s q g r\n"
+	b.WriteString("sh -c " + Quote(mark+c.Script))
+	return b.String(), nil
+}
+
+// Quote makes s one word of a POSIX shell.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// kill ends a process group, politely at first, then for good.
+func (s *SSH) kill(session *ssh.Session, group string, sudo bool) {
+	defer session.Close()
+	defer session.Signal(ssh.SIGKILL)
+	if group == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
+	defer cancel()
+	c := Command{Sudo: sudo, Script: `g=` + group + `; kill -s TERM -- -$g; n=0
+while [ $n -lt ` + strconv.Itoa(s.grace) + ` ] && kill -s 0 -- -$g 2>/dev/null; do sleep 0.1; n=$((n+1)); done
+kill -s KILL -- -$g 2>/dev/null; true`}
+	line, err := c.line()
+	if err != nil {
+		return
+	}
+	killer, err := s.client.NewSession()
+	if err != nil {
+		return
+	}
+	defer killer.Close()
+	done := make(chan struct{})
+	go func() {
+		_ = killer.Run(line)
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Output runs c and returns what it wrote to standard output, at most 16 MiB.
+// c.Stdout must be nil.
+func (s *SSH) Output(ctx context.Context, c Command) ([]byte, error) {
+	if c.Stdout != nil {
+		return nil, errors.New("running a command: Output with a Stdout of its own")
+	}
+	out := &capped{}
+	c.Stdout = out
+	err := s.Run(ctx, c)
+	return out.buf.Bytes(), err
+}
+
+// capped is a buffer with an end.
+type capped struct{ buf bytes.Buffer }
+
+func (w *capped) Write(p []byte) (int, error) {
+	if w.buf.Len()+len(p) > outputMax {
+		return 0, fmt.Errorf("the command wrote more than %d MiB", outputMax>>20)
+	}
+	return w.buf.Write(p)
+}
+
+// markReader takes the group mark out of standard error, keeps the tail of the
+// rest and passes it on.
+type markReader struct {
+	next io.Writer
+
+	mu      sync.Mutex
+	pending []byte // bytes that may yet turn out to be the mark
+	pgid    string
+	settled bool
+	last    []byte
+}
+
+func (m *markReader) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	rest := m.strip(p)
+	m.last = append(m.last, rest...)
+	m.last = m.last[max(0, len(m.last)-tailSize):]
+	m.mu.Unlock()
+	if m.next == nil || len(rest) == 0 {
+		return len(p), nil
+	}
+	if _, err := m.next.Write(rest); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// strip returns what of p, and of what was held back, is not the mark's line.
+func (m *markReader) strip(p []byte) []byte {
+	if m.settled {
+		return p
+	}
+	m.pending = append(m.pending, p...)
+	head, rest, whole := bytes.Cut(m.pending, []byte("\n"))
+	prefix := min(len(head), len(groupMark))
+	if string(head[:prefix]) != groupMark[:prefix] {
+		m.settled = true // not ours: sudo's complaint, or a login shell's
+		return m.pending
+	}
+	if !whole {
+		return nil
+	}
+	m.settled = true
+	if g := strings.TrimPrefix(string(head), groupMark); regexp.MustCompile(`^[1-9][0-9]*$`).MatchString(g) && g != "1" {
+		m.pgid = g
+	}
+	return rest
+}
+
+func (m *markReader) group() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pgid
+}
+
+func (m *markReader) tail() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return string(m.last)
+}
