@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/aws/smithy-go"
-
 	"bakehouse/internal/fault"
 )
 
+// answer is what the SDK's errors have when S3 answered.
+type answer interface {
+	error
+	ErrorCode() string
+	ErrorMessage() string
+}
+
 func code(err error) string {
-	var api smithy.APIError
+	var api answer
 	if errors.As(err, &api) {
 		return api.ErrorCode()
 	}
@@ -66,7 +71,7 @@ func (e *apiError) Error() string {
 func (e *apiError) Unwrap() error { return e.err }
 
 func short(err error) error {
-	var api smithy.APIError
+	var api answer
 	if !errors.As(err, &api) {
 		return err
 	}

@@ -62,7 +62,7 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == "POST" && q.Has("uploads"):
 		id := strconv.Itoa(len(f.parts) + 1)
 		f.parts[id] = map[int][]byte{}
-		answer(w, `<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>`, id)
+		reply(w, `<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>`, id)
 	case r.Method == "PUT" && q.Has("uploadId"):
 		n, _ := strconv.Atoi(q.Get("partNumber"))
 		body, _ := io.ReadAll(r.Body)
@@ -144,7 +144,7 @@ func (f *fakeS3) complete(w http.ResponseWriter, r *http.Request, key, id string
 	}
 	delete(f.parts, id)
 	f.objects[key] = object{body, "composite-" + strconv.Itoa(len(list.Part))}
-	answer(w, `<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>`, strings.Trim(f.objects[key].etag(), `"`))
+	reply(w, `<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>`, strings.Trim(f.objects[key].etag(), `"`))
 }
 
 func (f *fakeS3) list(w http.ResponseWriter, prefix, delimiter string) {
@@ -169,10 +169,10 @@ func (f *fakeS3) list(w http.ResponseWriter, prefix, delimiter string) {
 	for _, d := range slices.Compact(dirs) {
 		fmt.Fprintf(&b, "<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>", d)
 	}
-	answer(w, "<ListBucketResult>%s</ListBucketResult>", b.String())
+	reply(w, "<ListBucketResult>%s</ListBucketResult>", b.String())
 }
 
-func answer(w http.ResponseWriter, format string, args ...any) {
+func reply(w http.ResponseWriter, format string, args ...any) {
 	w.Header().Set("Content-Type", "application/xml")
 	fmt.Fprintf(w, format, args...)
 }

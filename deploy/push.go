@@ -93,7 +93,7 @@ func (p *Publisher) pack(ctx context.Context, dir string, f *os.File) (release.P
 	err := p.step("pack", func(detail func(string)) (err error) {
 		packed, err = release.Pack(ctx, dir, &meter{w: f, detail: detail})
 		if err == nil {
-			detail(fmt.Sprintf("%d entries, %s to %s", packed.Files, size(packed.UnpackedSize), size(packed.Size)))
+			detail(fmt.Sprintf("%d entries, %s to %s", packed.Files, FormatSize(packed.UnpackedSize), FormatSize(packed.Size)))
 		}
 		return err
 	})
@@ -198,7 +198,7 @@ type meter struct {
 func (m *meter) Write(b []byte) (int, error) {
 	n, err := m.w.Write(b)
 	m.n += int64(n)
-	m.detail(size(m.n))
+	m.detail(FormatSize(m.n))
 	return n, err
 }
 
@@ -210,11 +210,11 @@ type sent struct {
 
 // OnObjectBytesTransferred passes the sum so far on.
 func (s *sent) OnObjectBytesTransferred(_ context.Context, e *transfermanager.ObjectBytesTransferredEvent) {
-	s.detail(size(e.BytesTransferred) + " of " + size(s.total))
+	s.detail(FormatSize(e.BytesTransferred) + " of " + FormatSize(s.total))
 }
 
-// size prints n bytes for people.
-func size(n int64) string {
+// FormatSize prints n bytes for people, as "1.5 MiB".
+func FormatSize(n int64) string {
 	switch {
 	case n >= 1<<30:
 		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/deploy"
+	"bakehouse/internal/awscfg"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/config"
+	"bakehouse/internal/ui"
+)
+
+// deps is what the commands need from the world; tests bring their own.
+type deps struct {
+	cliapp.Process
+	s3     func(context.Context, awscfg.Options) (deploy.S3, error)
+	config func(path string, mustExist bool) (config.Config, error)
+	now    func() time.Time
+	whoami func() string                                // user@host
+	commit func(ctx context.Context, dir string) string // of the git checkout that holds dir, or ""
+}
+
+func newApp(d deps) *cli.App {
+	return &cli.App{
+		Name:  "deployctl",
+		Usage: "push builds of an app to S3 and say which one is live",
+		Description: "push makes a directory a build: content-addressed, so the same tree is the same build everywhere.\n" +
+			"promote points a channel at a build; the hosts of that channel pull it. show says what is live.",
+		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d)},
+	}
+}
+
+// common is what every command knows about where it works.
+type common struct {
+	app     string
+	channel string // as given by flag or environment; may be empty
+	bucket  string
+	aws     awscfg.Options
+	output  cliapp.Output
+	file    config.App // the app's section of bakehouse.yaml
+}
+
+// commonFlags returns the flags of common; how says what --channel is for.
+func commonFlags(how string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "app", Aliases: []string{"a"}, EnvVars: []string{"BAKEHOUSE_APP"}, Usage: "the app's `NAME`, for example web"},
+		&cli.StringFlag{Name: "channel", EnvVars: []string{"BAKEHOUSE_CHANNEL"}, Usage: how},
+		&cli.StringFlag{Name: "bucket", Aliases: []string{"b"}, EnvVars: []string{"BAKEHOUSE_BUCKET"}, Usage: "S3 `BUCKET` of the builds (default: apps.NAME.bucket of the configuration)"},
+		&cli.StringFlag{Name: "region", EnvVars: []string{"AWS_REGION"}, Usage: "AWS `REGION` of the bucket (default: region of the configuration, then the AWS profile's)"},
+		&cli.StringFlag{Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
+		cliapp.ConfigFlag(),
+		cliapp.OutputFlag(),
+	}
+}
+
+// commonOf reads the flags: command line, then environment, then file.
+func (d deps) commonOf(c *cli.Context) (common, error) {
+	output, err := cliapp.OutputOf(c)
+	if err != nil {
+		return common{}, err
+	}
+	path, given := c.String("config"), true
+	if path == "" {
+		path, given = config.Find(), false
+	}
+	file, err := d.config(path, given)
+	if err != nil {
+		return common{}, err
+	}
+	o := common{app: c.String("app"), channel: c.String("channel"), output: output,
+		aws: awscfg.Options{Region: cliapp.String(c, "region", file.Region), Profile: c.String("profile"),
+			UserAgent: "bakehouse-deployctl/" + cliapp.Version()}}
+	if o.app == "" {
+		return common{}, cliapp.Usagef("missing --app NAME")
+	}
+	o.file = file.Apps[o.app]
+	if o.bucket = cliapp.String(c, "bucket", o.file.Bucket); o.bucket == "" {
+		return common{}, cliapp.Usagef("no bucket: give --bucket, or apps.%s.bucket in %s", o.app, path)
+	}
+	return o, nil
+}
+
+// publisher connects to the bucket.
+func (d deps) publisher(ctx context.Context, o common, progress deploy.Progress) (*deploy.Publisher, error) {
+	client, err := d.s3(ctx, o.aws)
+	if err != nil {
+		return nil, err
+	}
+	return &deploy.Publisher{S3: client, Bucket: o.bucket, Progress: progress, Now: d.now}, nil
+}
+
+// reporter prints progress on stderr; the caller closes it.
+func (d deps) reporter(o common) *ui.Reporter {
+	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[o.output]
+	return ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr), NoColor: d.NoColor(), Now: d.now})
+}
+
+// printJSON prints a command's result.
+func printJSON(w io.Writer, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("rendering result: %w", err)
+	}
+	if _, err := fmt.Fprintf(w, "%s\n", b); err != nil {
+		return fmt.Errorf("printing result: %w", err)
+	}
+	return nil
+}

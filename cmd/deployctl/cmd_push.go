@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/deploy"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/fault"
+	"bakehouse/release"
+)
+
+// pushOptions is the command line of push.
+type pushOptions struct {
+	common
+	dir      string
+	commit   string
+	buildURL string
+}
+
+func pushCommand(d deps) *cli.Command {
+	return &cli.Command{
+		Name:      "push",
+		Usage:     "make DIR a build in the bucket, and promote it when a channel is given",
+		ArgsUsage: "DIR",
+		Description: "Packs DIR (what " + release.IgnoreFile + " names stays out) and uploads it unless the bucket has that build already.\n" +
+			"The build's id is the last line of stdout. A build that was pushed but could not be promoted ends with code 8.",
+		Flags: append(commonFlags("promote the build on this `CHANNEL`, for example production"),
+			&cli.StringFlag{Name: "commit", EnvVars: []string{"GIT_COMMIT"}, Usage: "record `COMMIT` (default: that of the git checkout that holds DIR)"},
+			&cli.StringFlag{Name: "build-url", EnvVars: []string{"BUILD_URL"}, Usage: "record the `URL` of the CI run"},
+		),
+		Action: func(c *cli.Context) error {
+			args, err := cliapp.Arguments(c, "DIR")
+			if err != nil {
+				return err
+			}
+			o := pushOptions{dir: args[0], commit: c.String("commit"), buildURL: c.String("build-url")}
+			if o.common, err = d.commonOf(c); err != nil {
+				return err
+			}
+			return runPush(c.Context, d, o)
+		},
+	}
+}
+
+// pushResult is what push prints with --output json.
+type pushResult struct {
+	Build release.ID `json:"build"`
+	deploy.Pushed
+	Promoted *deploy.Promoted `json:"promoted,omitempty"`
+}
+
+func runPush(ctx context.Context, d deps, o pushOptions) error {
+	if o.channel != "" { // before minutes of packing
+		if err := release.CheckName("channel", o.channel); err != nil {
+			return err
+		}
+	}
+	result, err := push(ctx, d, o)
+	if result.Build == "" {
+		return err
+	}
+	return errors.Join(err, printPush(d, o, result))
+}
+
+// push returns a result without a build when nothing was pushed; with one and
+// an error, the build was pushed and is not live.
+func push(ctx context.Context, d deps, o pushOptions) (pushResult, error) {
+	report := d.reporter(o.common)
+	defer report.Close()
+	p, err := d.publisher(ctx, o.common, report)
+	if err != nil {
+		return pushResult{}, err
+	}
+	if o.commit == "" {
+		o.commit = d.commit(ctx, o.dir)
+	}
+	by := d.whoami()
+	pushed, err := p.Push(ctx, deploy.Source{App: o.app, Dir: o.dir, Commit: o.commit, BuildURL: o.buildURL, PackedBy: by})
+	if err != nil {
+		return pushResult{}, err
+	}
+	result := pushResult{Build: pushed.Manifest.ID, Pushed: pushed}
+	report.Info(describePush(pushed))
+	if o.channel == "" {
+		return result, nil
+	}
+	promoted, err := p.Promote(ctx, deploy.Promotion{App: o.app, Channel: o.channel, Build: result.Build, By: by})
+	if err != nil {
+		return result, unpromoted(o, result.Build, err)
+	}
+	result.Promoted = &promoted
+	report.Info(describePromotion(promoted))
+	return result, nil
+}
+
+// unpromoted keeps the build's id in the error: it is in the bucket.
+func unpromoted(o pushOptions, id release.ID, err error) error {
+	next := fault.NextOf(err)
+	if next == "" {
+		next = fmt.Sprintf("deployctl promote %s --app %s --channel %s --bucket %s", id.Short(), o.app, o.channel, o.bucket)
+	}
+	return fault.Newf(fault.Unpublished, next, "the build is pushed, but not live: %w", err)
+}
+
+func printPush(d deps, o pushOptions, r pushResult) error {
+	if o.output == cliapp.JSON {
+		return printJSON(d.Stdout, r)
+	}
+	if _, err := fmt.Fprintln(d.Stdout, r.Build); err != nil {
+		return fmt.Errorf("printing result: %w", err)
+	}
+	return nil
+}
+
+func describePush(p deploy.Pushed) string {
+	m, how := p.Manifest, "pushed"
+	if p.Reused {
+		how = "was there already"
+	}
+	return fmt.Sprintf("build %s of %s %s (%d entries, %s)", m.ID.Short(), m.App, how, m.Files, deploy.FormatSize(m.Size))
+}
