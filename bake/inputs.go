@@ -1,0 +1,163 @@
+package bake
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"bakehouse/internal/agentconf"
+	"bakehouse/internal/fault"
+)
+
+// The values of Inputs.ChefMode.
+const (
+	ChefServerMode = "server" // converge against the Chef server
+	ChefLocalMode  = "local"  // ship the chef-repo and converge without a server
+)
+
+// The values of Inputs.Address.
+const (
+	AddressAuto    = "auto" // private when this machine is in the builder's network, else public
+	AddressPublic  = "public"
+	AddressPrivate = "private"
+)
+
+// Defaults of Inputs, where a zero value would not do.
+const (
+	DefaultBase         = "ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
+	DefaultInstanceType = "t3.small"
+	DefaultSSHUser      = "ubuntu"
+	DefaultTimeout      = time.Hour
+	DefaultExpireAfter  = 2 * time.Hour
+)
+
+// Inputs are the wishes of whoever bakes, before the world was asked whether
+// they can be met.
+type Inputs struct {
+	Role        string
+	Environment string // Chef environment; empty: _default
+
+	Base      string // ami-…, ssm:NAME or name:GLOB
+	BaseOwner string // account that must own the base image; needed for most name:GLOB
+	ImageName string // empty: ROLE-BAKEID
+
+	Region          string
+	InstanceType    string
+	Subnet          string // empty: any default subnet
+	SecurityGroup   string // empty: one of our own, opened to AllowFrom
+	AllowFrom       string // CIDR; empty: this machine's address
+	Address         string // auto, public or private
+	SSHUser         string
+	RootVolumeGB    int // 0: the base image's
+	InstanceProfile string
+
+	ChefMode          string
+	ChefServerURL     string
+	ChefCAFile        string // PEM bundle on this machine
+	ChefRepo          string // folder, local mode
+	ChefPackage       string // path or http(s) URL of a .deb; empty: the base image has Chef
+	ChefPackageSHA256 string
+
+	AgentBinary string            // path
+	AgentEnv    map[string]string // environment of the agent's unit
+	Agent       agentconf.Config  // role, environment, bake id and run list are filled in
+
+	AllowKeys   []string          // shell patterns of private keys that may stay in the image
+	Tags        map[string]string // extra tags
+	CI          map[string]string // BUILD_URL, JOB_NAME, GIT_COMMIT, as far as set
+	ExpireAfter time.Duration     // builders and unfinished images count as lost after this
+	Timeout     time.Duration     // of the whole bake
+}
+
+// withDefaults fills what may be left out.
+func (in Inputs) withDefaults() Inputs {
+	fill := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	fill(&in.Environment, "_default")
+	fill(&in.Base, DefaultBase)
+	fill(&in.InstanceType, DefaultInstanceType)
+	fill(&in.Address, AddressAuto)
+	fill(&in.SSHUser, DefaultSSHUser)
+	fill(&in.ChefMode, ChefServerMode)
+	fill(&in.Agent.Chef.ServerURL, in.ChefServerURL)
+	fill(&in.Agent.Chef.ValidationClient, "chef-validator")
+	if in.Timeout == 0 {
+		in.Timeout = DefaultTimeout
+	}
+	if in.ExpireAfter == 0 {
+		in.ExpireAfter = DefaultExpireAfter
+	}
+	return in
+}
+
+// validate finds what can be refused without asking anybody.
+func (in Inputs) validate() error {
+	checks := []struct {
+		bad        bool
+		what, next string
+	}{
+		{in.Role == "", "no role is named", "add --role NAME"},
+		{in.Role != "" && !isChefName(in.Role), "role " + quote(in.Role) + " is not a Chef name", "use letters, digits, dot, dash and underscore"},
+		{!isChefName(in.Environment), "environment " + quote(in.Environment) + " is not a Chef name", "use letters, digits, dot, dash and underscore"},
+		{!oneOf(in.Address, AddressAuto, AddressPublic, AddressPrivate), "address " + quote(in.Address) + " is unknown", "use auto, public or private"},
+		{!oneOf(in.ChefMode, ChefServerMode, ChefLocalMode), "chef mode " + quote(in.ChefMode) + " is unknown", "use server or local"},
+		{in.ChefMode == ChefLocalMode && in.ChefRepo == "", "chef mode local needs a chef-repo", "add --chef-repo DIR"},
+		{in.Agent.Chef.ServerURL == "", "no Chef server is named", "add --chef-server URL, or chef.server_url to bakehouse.yaml (images baked in local mode register at boot too)"},
+		{in.Agent.Chef.ValidatorKey == "", "nothing says where instances get the validator key", "add --validator-key ssm:/NAME, or chef.validator_key to bakehouse.yaml"},
+		{in.ChefPackage != "" && !isSHA256(in.ChefPackageSHA256), "the Chef package has no SHA-256", "add --chef-package-sha256 with its 64 hex digits"},
+		{in.ChefPackage == "" && in.ChefPackageSHA256 != "", "a SHA-256 is given for no Chef package", "add --chef-package PATH|URL"},
+		{in.SecurityGroup != "" && in.AllowFrom != "", "a security group of yours is not opened to anybody", "drop either --security-group or --allow-from"},
+		{in.AllowFrom != "" && !isCIDR(in.AllowFrom), "allowed source " + quote(in.AllowFrom) + " is not a CIDR", "write it like 203.0.113.7/32"},
+		{in.RootVolumeGB < 0 || in.RootVolumeGB > 16384, "the root volume's size is out of range", "use 1 to 16384 GB"},
+		{in.ExpireAfter < in.Timeout, "the builder would expire (" + in.ExpireAfter.String() + ") before the time-out (" + in.Timeout.String() + ")", "raise --expire-after or lower --timeout"},
+		{in.Timeout < time.Minute, "a time-out of " + in.Timeout.String() + " is too short for any bake", "use at least 1m"},
+	}
+	for _, c := range checks {
+		if c.bad {
+			return fault.Newf(fault.Usage, c.next, "checking inputs: %s", c.what)
+		}
+	}
+	return checkTags(in.Tags)
+}
+
+// checkTags refuses tags that EC2 would refuse, and ours.
+func checkTags(tags map[string]string) error {
+	for k, v := range tags {
+		switch {
+		case strings.HasPrefix(k, tagPrefix) || strings.HasPrefix(strings.ToLower(k), "aws:"):
+			return fault.Newf(fault.Usage, "choose another key", "checking inputs: tag %q: the prefix is reserved", k)
+		case k == "" || len(k) > 128 || len(v) > 256:
+			return fault.Newf(fault.Usage, "EC2 takes keys of 1 to 128 and values of up to 256 characters", "checking inputs: tag %q is empty or too long", k)
+		}
+	}
+	return nil
+}
+
+func quote(s string) string { return `"` + s + `"` }
+
+func oneOf(s string, all ...string) bool {
+	for _, a := range all {
+		if s == a {
+			return true
+		}
+	}
+	return false
+}
+
+func isChefName(s string) bool { return regexp.MustCompile(`^[A-Za-z0-9_.-]+$`).MatchString(s) }
+
+func isSHA256(s string) bool { return regexp.MustCompile(`^[0-9a-fA-F]{64}$`).MatchString(s) }
+
+func isCIDR(s string) bool {
+	_, err := netip.ParsePrefix(s)
+	return err == nil
+}
+
+// isURL says whether a Chef package is fetched by the guest itself.
+func isURL(s string) bool {
+	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+}

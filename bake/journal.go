@@ -1,0 +1,201 @@
+package bake
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Kind is a sort of thing that a bake makes.
+type Kind string
+
+// The kinds of resources that a bake owns for a while.
+const (
+	KindInstance      Kind = "instance"
+	KindSecurityGroup Kind = "security-group"
+	KindImage         Kind = "image"
+	KindChefClient    Kind = "chef-client"
+	KindChefNode      Kind = "chef-node"
+)
+
+// Resource is one thing that the bake made, or was about to make.
+type Resource struct {
+	Kind Kind      `json:"kind"`
+	Name string    `json:"name"`         // how to find it when the id never came back
+	ID   string    `json:"id,omitempty"` // empty: the create call has not returned
+	At   time.Time `json:"at"`
+}
+
+// Remedy is the command that removes the resource by hand.
+func (r Resource) Remedy(region string) string {
+	id, missing := r.ID, r.ID == ""
+	switch r.Kind {
+	case KindInstance:
+		if missing {
+			return "aws ec2 describe-instances --region " + region + " --filters Name=client-token,Values=" + r.Name
+		}
+		return "aws ec2 terminate-instances --region " + region + " --instance-ids " + id
+	case KindSecurityGroup:
+		if missing {
+			return "aws ec2 describe-security-groups --region " + region + " --filters Name=group-name,Values=" + r.Name
+		}
+		return "aws ec2 delete-security-group --region " + region + " --group-id " + id
+	case KindImage:
+		if missing {
+			return "aws ec2 describe-images --region " + region + " --owners self --filters Name=name,Values=" + r.Name
+		}
+		return "aws ec2 deregister-image --delete-associated-snapshots --region " + region + " --image-id " + id
+	case KindChefClient:
+		return "knife client delete -y " + r.Name
+	case KindChefNode:
+		return "knife node delete -y " + r.Name
+	}
+	return ""
+}
+
+// Text names the resource for people.
+func (r Resource) Text(region string) string {
+	id := r.ID
+	if id == "" {
+		id = r.Name
+	}
+	return fmt.Sprintf("%s %s (remove: %s)", r.Kind, id, r.Remedy(region))
+}
+
+// journalFile is the journal as it stands on disk.
+type journalFile struct {
+	BakeID     string     `json:"bake_id"`
+	Role       string     `json:"role"`
+	Region     string     `json:"region"`
+	Account    string     `json:"account"`
+	ChefServer string     `json:"chef_server,omitempty"`
+	PID        int        `json:"pid"`
+	ExpiresAt  time.Time  `json:"expires_at"`
+	Resources  []Resource `json:"resources"`
+}
+
+// journal is the list of what a bake owns. It is on disk before the bake waits
+// for anything, so that what a killed bake leaves can be found. The file goes
+// when nothing is owned any more.
+type journal struct {
+	mu   sync.Mutex
+	path string
+	file journalFile
+	now  func() time.Time
+}
+
+// openJournal makes the journal of a bake in dir/bakes.
+func openJournal(dir string, p Plan, now func() time.Time) (*journal, error) {
+	j := &journal{path: filepath.Join(dir, "bakes", p.BakeID+".json"), now: now, file: journalFile{
+		BakeID: p.BakeID, Role: p.Recipe.Role, Region: p.Launch.Region, Account: p.Launch.Account,
+		ChefServer: p.inputs.ChefServerURL, PID: os.Getpid(), ExpiresAt: p.ExpiresAt}}
+	if err := os.MkdirAll(filepath.Dir(j.path), 0o700); err != nil {
+		return nil, fmt.Errorf("making the journal's folder: %w", err)
+	}
+	return j, j.write()
+}
+
+// intend records that a resource is about to be made.
+func (j *journal) intend(kind Kind, name string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.find(kind, name) < 0 {
+		j.file.Resources = append(j.file.Resources, Resource{Kind: kind, Name: name, At: j.now().UTC()})
+	}
+	return j.write()
+}
+
+// made records the id that the create call returned.
+func (j *journal) made(kind Kind, name, id string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if i := j.find(kind, name); i >= 0 {
+		j.file.Resources[i].ID = id
+	}
+	return j.write()
+}
+
+// gone records that a resource is not ours to remove any more.
+func (j *journal) gone(kind Kind, name string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if i := j.find(kind, name); i >= 0 {
+		j.file.Resources = slices.Delete(j.file.Resources, i, i+1)
+	}
+	return j.write()
+}
+
+// get returns the entry of a resource, if it is owned.
+func (j *journal) get(kind Kind, name string) (Resource, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if i := j.find(kind, name); i >= 0 {
+		return j.file.Resources[i], true
+	}
+	return Resource{}, false
+}
+
+// remaining lists what is still owned, oldest first.
+func (j *journal) remaining() []Resource {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.file.Resources)
+}
+
+// close removes the file when nothing is owned.
+func (j *journal) close() error {
+	if len(j.remaining()) > 0 {
+		return nil
+	}
+	if err := os.Remove(j.path); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("removing the journal: %w", err)
+	}
+	return nil
+}
+
+func (j *journal) find(kind Kind, name string) int {
+	return slices.IndexFunc(j.file.Resources, func(r Resource) bool { return r.Kind == kind && r.Name == name })
+}
+
+// write replaces the file: temporary, synced, renamed, and the folder synced,
+// so that a crash leaves the old or the new journal, never half of one.
+func (j *journal) write() error {
+	b, err := json.MarshalIndent(j.file, "", "  ")
+	if err == nil {
+		err = replaceFile(j.path, append(b, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("writing the journal: %w", err)
+	}
+	return nil
+}
+
+func replaceFile(path string, content []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if serr := f.Sync(); err == nil {
+		err = serr
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,86 @@
+package bake
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"bakehouse/internal/fault"
+)
+
+// network is where the builder goes and who may reach it.
+type network struct {
+	vpc       string
+	address   string // public or private
+	allowFrom string // CIDR; empty with a given security group
+}
+
+// resolveNetwork finds the VPC, the kind of address to use, and the source
+// that the builder's security group will admit.
+func (w World) resolveNetwork(ctx context.Context, in Inputs) (network, error) {
+	subnets, err := w.subnets(ctx, in.Subnet)
+	if err != nil {
+		return network{}, err
+	}
+	var cidrs []netip.Prefix
+	for _, s := range subnets {
+		if p, err := netip.ParsePrefix(aws.ToString(s.CidrBlock)); err == nil {
+			cidrs = append(cidrs, p)
+		}
+	}
+	if len(cidrs) == 0 {
+		return network{}, fault.Newf(fault.AWS, "use a --subnet with an IPv4 range", "looking at the builder's subnet: it has no IPv4 range")
+	}
+	n := network{vpc: aws.ToString(subnets[0].VpcId), address: in.Address, allowFrom: in.AllowFrom}
+	local, err := w.LocalAddr(cidrs[0].Addr().Next())
+	if n.address == AddressAuto {
+		n.address = chooseAddress(local, cidrs, aws.ToBool(subnets[0].MapPublicIpOnLaunch))
+	}
+	if in.SecurityGroup != "" || n.allowFrom != "" {
+		return n, nil
+	}
+	if n.address == AddressPublic {
+		local, err = w.PublicAddr(ctx)
+	}
+	if err != nil {
+		return n, fault.Newf(fault.Usage, "say it: --allow-from CIDR", "finding this machine's own address: %w", err)
+	}
+	n.allowFrom = netip.PrefixFrom(local, local.BitLen()).String()
+	return n, nil
+}
+
+// chooseAddress prefers the private address when this machine lives in the
+// builder's subnets, or when there will be no other.
+func chooseAddress(local netip.Addr, cidrs []netip.Prefix, public bool) string {
+	if slices.ContainsFunc(cidrs, func(p netip.Prefix) bool { return p.Contains(local) }) || !public {
+		return AddressPrivate
+	}
+	return AddressPublic
+}
+
+// subnets returns the subnet asked for, or all default subnets, by zone.
+func (w World) subnets(ctx context.Context, id string) ([]types.Subnet, error) {
+	f := filter("default-for-az", "true")
+	if id != "" {
+		f = filter("subnet-id", id)
+	}
+	out, err := w.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{f}})
+	if err != nil {
+		return nil, awsFault("ec2:DescribeSubnets", "looking for the builder's subnet", err)
+	}
+	if len(out.Subnets) == 0 {
+		if id != "" {
+			return nil, fault.Newf(fault.Usage, "correct --subnet: it must be in this region and account", "looking for the builder's subnet: there is no %s", id)
+		}
+		return nil, fault.Newf(fault.Usage, "name one: --subnet subnet-…", "looking for the builder's subnet: this account has no default subnets here")
+	}
+	slices.SortFunc(out.Subnets, func(a, b types.Subnet) int {
+		return cmp.Compare(aws.ToString(a.AvailabilityZone), aws.ToString(b.AvailabilityZone))
+	})
+	return out.Subnets, nil
+}

@@ -1,0 +1,149 @@
+package bake
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"bakehouse/internal/agentconf"
+)
+
+// Recipe is all that decides what is in the image. Two bakes of the same
+// recipe make the same image, as far as the outside (package repositories)
+// plays along.
+type Recipe struct {
+	Role        string            `json:"role"`
+	Environment string            `json:"environment"`
+	RunList     []string          `json:"run_list"`
+	Roles       []string          `json:"roles"`     // the role and those it includes
+	Recipes     []string          `json:"recipes"`   // what the run list expands to
+	Cookbooks   map[string]string `json:"cookbooks"` // name → version
+	Contents    map[string]string `json:"contents"`  // role or cookbook → digest of its content, where known
+	Base        Base              `json:"base"`
+	ChefMode    string            `json:"chef_mode"`
+	ChefPackage string            `json:"chef_package,omitempty"`
+	ChefSHA256  string            `json:"chef_package_sha256,omitempty"`
+	AgentSHA256 string            `json:"agent_sha256"`
+	AgentEnv    map[string]string `json:"agent_env,omitempty"`
+	Agent       agentconf.Config  `json:"agent"` // without the bake id
+	RootGB      int32             `json:"root_volume_gb"`
+}
+
+// Base is the image that the bake starts from.
+type Base struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Owner        string   `json:"owner"`
+	Architecture string   `json:"architecture"` // x86_64 or arm64
+	RootDevice   string   `json:"root_device"`
+	RootGB       int32    `json:"root_gb"`   // smallest root volume; 0: not told
+	OtherDevices []string `json:"-"`         // further EBS volumes
+	AskedFor     string   `json:"asked_for"` // the selector it was found by
+}
+
+// Digest is a hash of the recipe: the same digest, the same image.
+func (r Recipe) Digest() string {
+	r.Base.AskedFor, r.Base.Name = "", "" // how it was found does not change it
+	b, err := json.Marshal(r)             // maps come out sorted
+	if err != nil {
+		return "" // cannot happen: strings, numbers and maps of them
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// Plan says what a bake will do. It is made by Resolve and only read.
+type Plan struct {
+	BakeID    string    `json:"bake_id"` // ULID
+	Recipe    Recipe    `json:"recipe"`
+	Digest    string    `json:"inputs_digest"`
+	Launch    Launch    `json:"launch"`
+	ImageName string    `json:"image_name"`
+	Steps     []string  `json:"steps"`
+	Tags      TagSet    `json:"tags"`       // of everything the bake makes
+	Deadline  time.Time `json:"deadline"`   // when the bake gives up
+	ExpiresAt time.Time `json:"expires_at"` // when the builder destroys itself
+
+	inputs    Inputs
+	owner     Identity
+	agentFile packageFile
+	chefFile  packageFile
+	chefCA    []byte
+	started   time.Time
+	resolved  StepTime
+}
+
+// TagSet is tags by key.
+type TagSet map[string]string
+
+// Launch says how the builder runs.
+type Launch struct {
+	Region          string `json:"region"`
+	Account         string `json:"account"`
+	InstanceType    string `json:"instance_type"`
+	Subnet          string `json:"subnet,omitempty"` // empty: EC2 picks a default one
+	VPC             string `json:"vpc"`
+	SecurityGroup   string `json:"security_group,omitempty"` // empty: the bake makes its own
+	AllowFrom       string `json:"allow_from,omitempty"`     // who may reach port 22 of our own group
+	Address         string `json:"address"`                  // public or private
+	SSHUser         string `json:"ssh_user"`
+	InstanceProfile string `json:"instance_profile,omitempty"`
+}
+
+// Empty says whether there is nothing to do; a bake always has something.
+func (p Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// Text renders the plan for people.
+func (p Plan) Text() string {
+	var b strings.Builder
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", what, fmt.Sprintf(format, args...))
+	}
+	r, l := p.Recipe, p.Launch
+	line("bake", "%s (inputs %s)", p.BakeID, short(p.Digest))
+	line("role", "%s, environment %s", r.Role, r.Environment)
+	line("recipes", "%s", orNone(strings.Join(r.Recipes, ", ")))
+	line("cookbooks", "%s", orNone(cookbookText(r.Cookbooks)))
+	line("base", "%s %s, %s, owner %s (%s)", r.Base.ID, r.Base.Name, r.Base.Architecture, r.Base.Owner, r.Base.AskedFor)
+	line("builder", "%s in %s, account %s, by its %s address as %s", l.InstanceType, where(l), l.Account, l.Address, l.SSHUser)
+	if l.SecurityGroup != "" {
+		line("network", "security group %s", l.SecurityGroup)
+	} else {
+		line("network", "own security group in %s, port 22 from %s", l.VPC, l.AllowFrom)
+	}
+	line("chef", "%s mode, package: %s", r.ChefMode, orNone(r.ChefPackage))
+	line("agent", "boot-agent %s, nodes register at %s", short(r.AgentSHA256), r.Agent.Chef.ServerURL)
+	line("image", "%s", p.ImageName)
+	line("steps", "%s", strings.Join(p.Steps, ", "))
+	line("gives up", "%s; the builder destroys itself at %s", p.Deadline.UTC().Format(time.RFC3339), p.ExpiresAt.UTC().Format(time.RFC3339))
+	return b.String()
+}
+
+func where(l Launch) string {
+	if l.Subnet == "" {
+		return l.Region + " (a default subnet)"
+	}
+	return l.Region + " " + l.Subnet
+}
+
+func short(digest string) string { return digest[:min(12, len(digest))] }
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func cookbookText(versions map[string]string) string {
+	var out []string
+	for name, v := range versions {
+		out = append(out, name+" "+v)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,62 @@
+package bake
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Report is what a bake has to say when it ends, well or not.
+type Report struct {
+	BakeID    string    `json:"bake_id"`
+	Result    string    `json:"result"` // done, failed
+	Role      string    `json:"role"`
+	Region    string    `json:"region"`
+	Account   string    `json:"account"`
+	ImageID   string    `json:"image_id,omitempty"`
+	ImageName string    `json:"image_name,omitempty"`
+	Snapshots []string  `json:"snapshots,omitempty"`
+	Digest    string    `json:"inputs_digest"`
+	Inputs    Recipe    `json:"inputs"`
+	Launch    Launch    `json:"launch"`
+	Tags      TagSet    `json:"tags,omitempty"`
+	StartedAt time.Time `json:"started_at"`
+	EndedAt   time.Time `json:"ended_at"`
+	Seconds   float64   `json:"seconds"`
+	// Steps are in the order in which they ran, the clean-up last.
+	Steps    []StepTime `json:"steps"`
+	Error    string     `json:"error,omitempty"`
+	Next     string     `json:"next,omitempty"`
+	Leftover []Leftover `json:"leftover,omitempty"`
+}
+
+// StepTime is how long one step took.
+type StepTime struct {
+	Name    string    `json:"name"`
+	Started time.Time `json:"started_at"`
+	Seconds float64   `json:"seconds"`
+	Error   string    `json:"error,omitempty"`
+}
+
+// Leftover is a resource that could not be removed, and how to remove it.
+type Leftover struct {
+	Resource
+	Command string `json:"command"`
+}
+
+// JSON renders the report, indented, with a final newline.
+func (r Report) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("rendering the report: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+func stepTime(name string, start time.Time, took time.Duration, err error) StepTime {
+	s := StepTime{Name: name, Started: start.UTC(), Seconds: took.Seconds()}
+	if err != nil {
+		s.Error = err.Error()
+	}
+	return s
+}

@@ -1,0 +1,137 @@
+package bake
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"bakehouse/internal/agentconf"
+)
+
+// resolveStep is the name under which Resolve reports.
+const resolveStep = "resolve"
+
+// caPath is where the Chef server's CA lives in the image.
+const caPath = "/etc/bakehouse/chef-ca.pem"
+
+// Resolve asks the world whether the inputs can be met, and changes nothing.
+// Every error names what is missing: fault.Usage, fault.Chef or fault.AWS.
+func (w World) Resolve(ctx context.Context, in Inputs) (Plan, error) {
+	start := w.Clock.Now()
+	w.Reporter.StepStarted(resolveStep)
+	plan, err := w.resolve(ctx, in.withDefaults(), start)
+	took := w.Clock.Now().Sub(start)
+	w.Reporter.StepDone(resolveStep, took, err)
+	plan.resolved = stepTime(resolveStep, start, took, err)
+	return plan, err
+}
+
+func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, error) {
+	if err := in.validate(); err != nil {
+		return Plan{}, err
+	}
+	// What needs nobody's answer comes first, then Chef: it has the likelier mistakes.
+	if _, err := parseBase(in.Base); err != nil {
+		return Plan{}, err
+	}
+	deb, err := chefPackage(in)
+	if err != nil {
+		return Plan{}, err
+	}
+	ca, err := caBundle(in)
+	if err != nil {
+		return Plan{}, err
+	}
+	c, err := w.closure(ctx, in)
+	if err != nil {
+		return Plan{}, err
+	}
+	who, err := w.Identity(ctx)
+	if err != nil {
+		return Plan{}, awsFault("sts:GetCallerIdentity", "asking AWS who is calling", err)
+	}
+	base, err := w.resolveBase(ctx, in, who)
+	if err != nil {
+		return Plan{}, err
+	}
+	agent, err := agentFile(in, base.Architecture)
+	if err != nil {
+		return Plan{}, err
+	}
+	net, err := w.resolveNetwork(ctx, in)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Recipe: recipe(in, c, base, agent), inputs: in, owner: who, agentFile: agent, chefFile: deb, chefCA: ca, started: now}
+	return p.finish(net, now)
+}
+
+func (w World) closure(ctx context.Context, in Inputs) (closure, error) {
+	if in.ChefMode == ChefLocalMode {
+		return localClosure(ctx, in)
+	}
+	return w.serverClosure(ctx, in)
+}
+
+// recipe gathers what decides the image's content.
+func recipe(in Inputs, c closure, base Base, agent packageFile) Recipe {
+	conf := in.Agent
+	conf.Role, conf.Environment, conf.BakeID = in.Role, in.Environment, ""
+	conf.Chef.RunList = runList(in.Role)
+	if in.ChefCAFile != "" {
+		conf.Chef.CAFile = caPath
+	}
+	return Recipe{
+		Role: in.Role, Environment: in.Environment, RunList: runList(in.Role),
+		Roles: c.expansion.Roles, Recipes: c.expansion.Recipes, Cookbooks: c.cookbooks, Contents: c.contents,
+		Base: base, ChefMode: in.ChefMode, ChefPackage: in.ChefPackage, ChefSHA256: strings.ToLower(in.ChefPackageSHA256),
+		AgentSHA256: agent.sha256, AgentEnv: in.AgentEnv, Agent: conf, RootGB: int32(in.RootVolumeGB),
+	}
+}
+
+// finish gives the plan its identity, names, tags and times.
+func (p Plan) finish(net network, now time.Time) (Plan, error) {
+	id, err := ulid.New(ulid.Timestamp(now), rand.Reader)
+	if err != nil {
+		return p, fmt.Errorf("making a bake id: %w", err)
+	}
+	in := p.inputs
+	p.BakeID, p.Digest = id.String(), p.Recipe.Digest()
+	p.Deadline, p.ExpiresAt = now.Add(in.Timeout), now.Add(in.ExpireAfter)
+	p.ImageName = in.ImageName
+	if p.ImageName == "" {
+		p.ImageName = in.Role + "-" + p.BakeID
+	}
+	p.Tags = commonTags(in, p.BakeID, p.owner.ARN, p.ExpiresAt)
+	p.Launch = Launch{Region: in.Region, Account: p.owner.Account, InstanceType: in.InstanceType, Subnet: in.Subnet, VPC: net.vpc,
+		SecurityGroup: in.SecurityGroup, AllowFrom: net.allowFrom, Address: net.address, SSHUser: in.SSHUser, InstanceProfile: in.InstanceProfile}
+	for _, s := range steps(p) {
+		p.Steps = append(p.Steps, s.Name)
+	}
+	return p, nil
+}
+
+// agentConfig is the agent.json of this bake's image.
+func (p Plan) agentConfig() agentconf.Config {
+	c := p.Recipe.Agent
+	c.BakeID = p.BakeID
+	return c
+}
+
+// agentEnv renders the agent's EnvironmentFile (systemd.exec(5)): one quoted
+// assignment a line.
+func (p Plan) agentEnv() []byte {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	var b strings.Builder
+	b.WriteString("# Environment of boot-agent, from agent.environment of bakehouse.yaml.\n")
+	for _, k := range slices.Sorted(maps.Keys(p.Recipe.AgentEnv)) {
+		fmt.Fprintf(&b, "%s=\"%s\"\n", k, escape.Replace(p.Recipe.AgentEnv[k]))
+	}
+	return []byte(b.String())
+}

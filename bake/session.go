@@ -1,0 +1,125 @@
+package bake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"bakehouse/internal/fault"
+)
+
+// Session is one bake under way: what its steps have made and found out.
+type Session struct {
+	World
+	plan    Plan
+	journal *journal
+	hostKey keyPair // the builder's, pinned
+	userKey keyPair // ours
+
+	group    string  // security group of the builder
+	instance string  // the builder
+	addr     string  // where its SSH answers
+	machine  Machine // connected builder
+	chefKey  []byte  // private key of the bake's Chef client, PEM
+	client   string  // path of chef-client or cinc-client in the builder
+	image    string
+	snaps    []string
+
+	step  string // name of the running step
+	times []StepTime
+}
+
+// Step is one action of a bake. Undo removes what Run made, whole or in part;
+// it is called when Run failed, too, and must stand being called in vain.
+type Step struct {
+	Name    string
+	Timeout time.Duration // of Run; 0: the bake's own
+	Run     func(*Session, context.Context) error
+	Undo    func(*Session, context.Context) error // nil: Run makes nothing that outlives the builder
+	Product bool                                  // what Run made is the result: undone on failure only
+}
+
+// steps lists what a bake does, in order.
+func steps(p Plan) []Step {
+	var list []Step
+	if p.Recipe.ChefMode == ChefServerMode {
+		list = append(list, Step{Name: "chef node", Timeout: 2 * time.Minute, Run: (*Session).makeNode, Undo: (*Session).removeNode})
+	}
+	if p.Launch.SecurityGroup == "" {
+		list = append(list, Step{Name: "security group", Timeout: 2 * time.Minute, Run: (*Session).makeGroup, Undo: (*Session).removeGroup})
+	}
+	return append(list,
+		Step{Name: "launch", Timeout: 5 * time.Minute, Run: (*Session).launch, Undo: (*Session).terminate},
+		Step{Name: "boot", Timeout: 10 * time.Minute, Run: (*Session).boot},
+		Step{Name: "connect", Timeout: 5 * time.Minute, Run: (*Session).connect, Undo: (*Session).disconnect},
+		Step{Name: "cloud-init", Timeout: 15 * time.Minute, Run: (*Session).awaitCloudInit},
+		Step{Name: "install chef", Timeout: 15 * time.Minute, Run: (*Session).installChef},
+		Step{Name: "converge", Run: (*Session).converge},
+		Step{Name: "install agent", Timeout: 10 * time.Minute, Run: (*Session).installAgent},
+		Step{Name: "scrub", Timeout: 10 * time.Minute, Run: (*Session).scrub},
+		Step{Name: "stop", Timeout: 10 * time.Minute, Run: (*Session).stop},
+		Step{Name: "create image", Timeout: 5 * time.Minute, Run: (*Session).createImage, Undo: (*Session).removeImage, Product: true},
+		Step{Name: "wait for image", Run: (*Session).awaitImage},
+	)
+}
+
+// The steps that Bake adds for its undos.
+const (
+	undoStep    = "undo"
+	cleanUpStep = "clean up"
+)
+
+// logf passes a line on as output of the running step.
+func (s *Session) logf(format string, args ...any) {
+	s.Reporter.StepLog(s.step, fmt.Sprintf(format, args...))
+}
+
+// progress tells how the running step stands.
+func (s *Session) progress(format string, args ...any) {
+	s.Reporter.StepProgress(s.step, fmt.Sprintf(format, args...))
+}
+
+// errBakeTooLong is the cause of a bake's context after its time-out.
+var errBakeTooLong = errors.New("the bake took too long")
+
+// timed runs f as a step: reported, and bounded by limit unless that is 0.
+func (s *Session) timed(ctx context.Context, name string, limit time.Duration, f func(context.Context) error) error {
+	start := s.Clock.Now()
+	s.step = name
+	s.Reporter.StepStarted(name)
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, stepTooLong(name, limit))
+		defer cancel()
+	}
+	err := f(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = outOfTime(ctx, name, err)
+	}
+	took := s.Clock.Now().Sub(start)
+	s.Reporter.StepDone(name, took, err)
+	s.times = append(s.times, stepTime(name, start, took, err))
+	return err
+}
+
+func stepTooLong(name string, limit time.Duration) error {
+	return fault.Newf(fault.Timeout, "look at the builder's console output, or bake again", "step %s took longer than %s", name, limit)
+}
+
+// outOfTime says why the context ended: a limit of ours, or whatever the
+// caller gave as cause (a signal).
+func outOfTime(ctx context.Context, name string, err error) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errBakeTooLong) {
+		return fault.New(fault.Timeout, "raise --timeout (bake.timeout)", fmt.Errorf("%w, in step %s: %w", cause, name, err))
+	}
+	if errors.Is(err, cause) {
+		return err
+	}
+	var known *fault.Error
+	if errors.As(cause, &known) {
+		return fault.New(known.Kind, known.Next, fmt.Errorf("%w: %w", cause, err))
+	}
+	return fmt.Errorf("%w in step %s", cause, name)
+}

@@ -1,0 +1,75 @@
+package bake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+
+	"bakehouse/internal/chefapi"
+)
+
+// nodeName is the name of the bake's node and client on the Chef server.
+func (p Plan) nodeName() string { return "bake-" + strings.ToLower(p.BakeID) }
+
+// makeNode registers a client of our own making and creates the builder's node
+// as that client, which gives the client the right to update its node.
+func (s *Session) makeNode(ctx context.Context) error {
+	name := s.plan.nodeName()
+	private, public, err := chefapi.GenerateKey()
+	if err != nil {
+		return fmt.Errorf("making the Chef client's key: %w", err)
+	}
+	s.chefKey = private
+	if err := s.journal.intend(KindChefClient, name); err != nil {
+		return err
+	}
+	ctx, cancel := whole(ctx)
+	defer cancel()
+	// The name holds the bake's ULID: a client that exists is ours, made by a
+	// request whose reply was lost.
+	if err := s.Chef.CreateClient(ctx, name, public); err != nil && !errors.Is(err, chefapi.ErrExists) {
+		return chefFault("creating Chef client "+name, err)
+	}
+	own, err := s.ChefLogin(name, private)
+	if err != nil {
+		return chefFault("logging in as Chef client "+name, err)
+	}
+	if err := s.journal.intend(KindChefNode, name); err != nil {
+		return err
+	}
+	r := s.plan.Recipe
+	err = own.CreateNode(ctx, chefapi.Node{Name: name, Environment: r.Environment, RunList: r.RunList,
+		Normal: map[string]any{"bakehouse": map[string]any{"bake_id": s.plan.BakeID, "role": r.Role}}})
+	if err != nil && !errors.Is(err, chefapi.ErrExists) {
+		return chefFault("creating Chef node "+name, err)
+	}
+	return nil
+}
+
+// removeNode deletes client and node. By now the builder is gone, so nothing
+// can bring them back.
+func (s *Session) removeNode(ctx context.Context) error {
+	name := s.plan.nodeName()
+	var all *multierror.Error
+	for _, r := range s.journal.remaining() {
+		var err error
+		switch r.Kind {
+		case KindChefClient:
+			err = s.Chef.DeleteClient(ctx, name)
+		case KindChefNode:
+			err = s.Chef.DeleteNode(ctx, name)
+		default:
+			continue
+		}
+		if err == nil {
+			err = s.journal.gone(r.Kind, name)
+		}
+		if err != nil {
+			all = multierror.Append(all, chefFault("deleting "+string(r.Kind)+" "+name, err))
+		}
+	}
+	return flat(all)
+}

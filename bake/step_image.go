@@ -1,0 +1,212 @@
+package bake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"bakehouse/internal/awserr"
+	"bakehouse/internal/fault"
+)
+
+// createImage asks EC2 for an image of the stopped builder.
+func (s *Session) createImage(ctx context.Context) error {
+	name := s.plan.ImageName
+	if err := s.journal.intend(KindImage, name); err != nil {
+		return err
+	}
+	id, err := creation{
+		action: "ec2:CreateImage", doing: "creating image " + name + " of " + s.instance,
+		create: func(ctx context.Context) (string, error) {
+			out, err := s.EC2.CreateImage(ctx, s.plan.imageRequest(s.instance), once)
+			if err != nil {
+				return "", err
+			}
+			return aws.ToString(out.ImageId), nil
+		},
+		find:   s.findImage,
+		refuse: func() error { return s.journal.gone(KindImage, name) },
+	}.run(ctx, s.Clock)
+	if err != nil {
+		return err
+	}
+	s.image = id
+	s.progress("%s", id)
+	return s.journal.made(KindImage, name, id)
+}
+
+// imageRequest tags image and snapshots in the call itself. They carry an
+// expiry until the bake is done: an image that nobody finished is waste.
+func (p Plan) imageRequest(instance string) *ec2.CreateImageInput {
+	more := map[string]string{TagBase: p.Recipe.Base.ID, TagDigest: p.Digest}
+	return &ec2.CreateImageInput{
+		InstanceId: aws.String(instance), Name: aws.String(p.ImageName),
+		Description: aws.String(fmt.Sprintf("Chef role %s on %s, bake %s", p.Recipe.Role, p.Recipe.Base.ID, p.BakeID)),
+		TagSpecifications: []types.TagSpecification{
+			tagSpec(types.ResourceTypeImage, p.ImageName, p.Tags, more),
+			tagSpec(types.ResourceTypeSnapshot, p.ImageName, p.Tags, more),
+		},
+	}
+}
+
+// findImage finds the image that a call with a lost reply made. Name and tag
+// must both be ours: image names are free for everybody.
+func (s *Session) findImage(ctx context.Context) (string, error) {
+	i, err := s.describeImage(ctx, filter("name", s.plan.ImageName), filter("tag:"+TagBakeID, s.plan.BakeID))
+	if err != nil || i == nil {
+		return "", err
+	}
+	return aws.ToString(i.ImageId), nil
+}
+
+func (s *Session) describeImage(ctx context.Context, by ...types.Filter) (*types.Image, error) {
+	out, err := s.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: by})
+	if err != nil || len(out.Images) == 0 {
+		return nil, err
+	}
+	return &out.Images[0], nil
+}
+
+// awaitImage waits until the image can be used, then makes it last.
+func (s *Session) awaitImage(ctx context.Context) error {
+	start := s.Clock.Now()
+	err := poll(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
+		i, err := s.describeImage(ctx, filter("image-id", s.image))
+		if err != nil {
+			return false, awsFault("ec2:DescribeImages", "looking at image "+s.image, err)
+		}
+		if i == nil {
+			return false, nil // too new for EC2
+		}
+		s.snaps = snapshotsOf(i)
+		s.progress("%s is %s%s, %s so far", s.image, i.State, s.snapshotProgress(ctx, i.State), s.Clock.Now().Sub(start).Round(time.Second))
+		switch i.State {
+		case types.ImageStateAvailable:
+			return true, nil
+		case types.ImageStateFailed, types.ImageStateError, types.ImageStateInvalid, types.ImageStateDeregistered:
+			return false, imageFailed(s.image, i)
+		}
+		return false, nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.keepImage(ctx)
+}
+
+// snapshotProgress asks how far the snapshots are, while there is something to wait for.
+func (s *Session) snapshotProgress(ctx context.Context, state types.ImageState) string {
+	if state != types.ImageStatePending {
+		return ""
+	}
+	found, err := s.describeSnapshots(ctx)
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return " (" + aws.ToString(found[0].Progress) + ")"
+}
+
+func imageFailed(id string, i *types.Image) error {
+	why := "no reason given"
+	if i.StateReason != nil {
+		why = aws.ToString(i.StateReason.Message)
+	}
+	return fault.Newf(fault.AWS, "bake again; the reason is EC2's", "waiting for image %s: it is %s: %s", id, i.State, why)
+}
+
+// keepImage takes the expiry off the finished image and its snapshots, which
+// makes it outlive the bake.
+func (s *Session) keepImage(ctx context.Context) error {
+	_, err := s.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{
+		Resources: append([]string{s.image}, s.snaps...), Tags: []types.Tag{{Key: aws.String(TagExpires)}}})
+	if err != nil {
+		return awsFault("ec2:DeleteTags", "taking the expiry off "+s.image, err)
+	}
+	return s.journal.gone(KindImage, s.plan.ImageName)
+}
+
+func snapshotsOf(i *types.Image) []string {
+	var ids []string
+	for _, m := range i.BlockDeviceMappings {
+		if m.Ebs != nil && m.Ebs.SnapshotId != nil {
+			ids = append(ids, *m.Ebs.SnapshotId)
+		}
+	}
+	return ids
+}
+
+// removeImage deregisters an unfinished image and deletes its snapshots.
+func (s *Session) removeImage(ctx context.Context) error {
+	name := s.plan.ImageName
+	if s.image == "" {
+		if _, ours := s.journal.get(KindImage, name); !ours {
+			return nil
+		}
+		id, err := lookFor(ctx, s.Clock, s.findImage)
+		if err != nil {
+			return s.unlessAbsent(KindImage, name, err)
+		}
+		s.image = id
+	}
+	// An image that was finished a moment before the bake failed is owned again.
+	if err := errors.Join(s.journal.intend(KindImage, name), s.journal.made(KindImage, name, s.image)); err != nil {
+		return err
+	}
+	if i, err := s.describeImage(ctx, filter("image-id", s.image)); err == nil && i != nil {
+		s.snaps = snapshotsOf(i)
+	}
+	_, err := s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(s.image)})
+	if err != nil && !awserr.IsNotFound(err) {
+		return awsFault("ec2:DeregisterImage", "deregistering "+s.image, err)
+	}
+	if err := s.removeSnapshots(ctx); err != nil {
+		return err
+	}
+	return s.journal.gone(KindImage, name)
+}
+
+// removeSnapshots deletes what the image named and what carries our bake id;
+// EC2 links snapshots to a pending image only late, and refuses to delete them
+// for a moment after the image is gone.
+func (s *Session) removeSnapshots(ctx context.Context) error {
+	tries := 0
+	return poll(ctx, s.Clock, pace{time.Second, 3 * time.Second}, func(ctx context.Context) (bool, error) {
+		tries++
+		found, err := s.describeSnapshots(ctx)
+		if err != nil {
+			return false, awsFault("ec2:DescribeSnapshots", "looking for the snapshots of "+s.image, err)
+		}
+		for _, f := range found {
+			if id := aws.ToString(f.SnapshotId); !slices.Contains(s.snaps, id) {
+				s.snaps = append(s.snaps, id)
+			}
+		}
+		var last error
+		s.snaps = slices.DeleteFunc(s.snaps, func(id string) bool {
+			_, err := s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
+			if err != nil && !awserr.IsNotFound(err) {
+				last = awsFault("ec2:DeleteSnapshot", "deleting snapshot "+id, err)
+			}
+			return err == nil || awserr.IsNotFound(err)
+		})
+		if last != nil && tries >= 20 {
+			return false, last
+		}
+		return last == nil, nil
+	})
+}
+
+func (s *Session) describeSnapshots(ctx context.Context) ([]types.Snapshot, error) {
+	out, err := s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
+		OwnerIds: []string{"self"}, Filters: []types.Filter{filter("tag:"+TagBakeID, s.plan.BakeID)}})
+	if err != nil {
+		return nil, err
+	}
+	return out.Snapshots, nil
+}

@@ -1,0 +1,110 @@
+package bake
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"bakehouse/internal/awserr"
+)
+
+// sshPort is the one port of the builder that is ever opened.
+const sshPort = 22
+
+func (p Plan) groupName() string { return "bakehouse-bake-" + p.BakeID }
+
+// makeGroup makes a security group that admits SSH from one source.
+func (s *Session) makeGroup(ctx context.Context) error {
+	name := s.plan.groupName()
+	if err := s.journal.intend(KindSecurityGroup, name); err != nil {
+		return err
+	}
+	id, err := creation{
+		action: "ec2:CreateSecurityGroup", doing: "creating security group " + name,
+		create: func(ctx context.Context) (string, error) {
+			out, err := s.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+				GroupName: aws.String(name), VpcId: aws.String(s.plan.Launch.VPC),
+				Description:       aws.String("SSH to the builder of bake " + s.plan.BakeID),
+				TagSpecifications: []types.TagSpecification{tagSpec(types.ResourceTypeSecurityGroup, name, s.plan.Tags)},
+			}, once)
+			if err != nil {
+				return "", err
+			}
+			return aws.ToString(out.GroupId), nil
+		},
+		find:   s.findGroup,
+		refuse: func() error { return s.journal.gone(KindSecurityGroup, name) },
+	}.run(ctx, s.Clock)
+	if err != nil {
+		return err
+	}
+	s.group = id
+	if err := s.journal.made(KindSecurityGroup, name, id); err != nil {
+		return err
+	}
+	return s.admit(ctx)
+}
+
+// admit opens port 22 of our group to the plan's source.
+func (s *Session) admit(ctx context.Context) error {
+	perm := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(sshPort), ToPort: aws.Int32(sshPort)}
+	from, why := s.plan.Launch.AllowFrom, aws.String("the machine that bakes")
+	if strings.Contains(from, ":") {
+		perm.Ipv6Ranges = []types.Ipv6Range{{CidrIpv6: aws.String(from), Description: why}}
+	} else {
+		perm.IpRanges = []types.IpRange{{CidrIp: aws.String(from), Description: why}}
+	}
+	_, err := s.EC2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
+		GroupId: aws.String(s.group), IpPermissions: []types.IpPermission{perm}})
+	if err != nil && !awserr.IsExists(err) {
+		return awsFault("ec2:AuthorizeSecurityGroupIngress", "opening security group "+s.group+" to "+from, err)
+	}
+	return nil
+}
+
+// findGroup finds our group by its name, which holds the bake's ULID.
+func (s *Session) findGroup(ctx context.Context) (string, error) {
+	out, err := s.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
+		Filters: []types.Filter{filter("group-name", s.plan.groupName()), filter("vpc-id", s.plan.Launch.VPC)}})
+	if err != nil || len(out.SecurityGroups) == 0 {
+		return "", err
+	}
+	return aws.ToString(out.SecurityGroups[0].GroupId), nil
+}
+
+// removeGroup deletes our group. EC2 refuses as long as it believes that the
+// builder's interface uses it, so it asks again for a while.
+func (s *Session) removeGroup(ctx context.Context) error {
+	name := s.plan.groupName()
+	r, ours := s.journal.get(KindSecurityGroup, name)
+	if !ours {
+		return nil
+	}
+	id := r.ID
+	if id == "" {
+		var err error
+		if id, err = lookFor(ctx, s.Clock, s.findGroup); err != nil {
+			return s.unlessAbsent(KindSecurityGroup, name, err)
+		}
+	}
+	tries := 0
+	err := poll(ctx, s.Clock, pace{time.Second, 5 * time.Second}, func(ctx context.Context) (bool, error) {
+		tries++
+		_, err := s.EC2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
+		if err == nil || awserr.IsNotFound(err) {
+			return true, nil
+		}
+		if tries >= 20 || awserr.IsAuth(err) {
+			return false, awsFault("ec2:DeleteSecurityGroup", "deleting security group "+id, err)
+		}
+		return false, nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.journal.gone(KindSecurityGroup, name)
+}

@@ -1,0 +1,54 @@
+package bake
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"bakehouse/internal/agentconf"
+)
+
+// userData is the builder's cloud-config
+// (cloudinit.readthedocs.io/en/latest/reference/modules.html). Its only secret
+// is the host key, which is worthless once the builder is gone: the image gets
+// none of it, and instances make keys of their own.
+type userData struct {
+	DeleteKeys bool              `yaml:"ssh_deletekeys"`
+	HostKeys   map[string]string `yaml:"ssh_keys"`
+	Authorized []string          `yaml:"ssh_authorized_keys"`
+	Update     bool              `yaml:"package_update"`
+	Upgrade    bool              `yaml:"package_upgrade"`
+	Boot       [][]string        `yaml:"bootcmd"`
+}
+
+// builderData renders the user-data of a builder that knows one host key,
+// admits one user key, and powers itself off at deadline, which terminates it.
+func builderData(hostKey, userKey keyPair, deadline time.Time) (string, error) {
+	b, err := yaml.MarshalWithOptions(userData{
+		DeleteKeys: true,
+		HostKeys:   map[string]string{"ed25519_private": hostKey.privatePEM, "ed25519_public": hostKey.publicLine},
+		Authorized: []string{userKey.publicLine},
+		Boot: [][]string{
+			// An agent that a baked base image brings must not take the builder
+			// through a first boot; its unit asks for this file, and the bake
+			// writes a new one.
+			{"rm", "-f", agentconf.ConfigPath},
+			{"sh", "-c", selfDestruct(deadline)},
+		},
+	}, yaml.UseLiteralStyleIfMultiline(true))
+	if err != nil {
+		return "", fmt.Errorf("rendering user-data: %w", err)
+	}
+	return "#cloud-config\n" + string(b), nil
+}
+
+// selfDestruct arms a timer for an absolute time. bootcmd runs at every boot,
+// so a reboot of the builder arms it again; a deadline that passed meanwhile
+// ends the builder at once, because systemd never fires a timer for the past.
+func selfDestruct(deadline time.Time) string {
+	at := deadline.UTC()
+	return fmt.Sprintf(`if [ "$(date +%%s)" -ge %d ]; then systemctl --no-block poweroff; `+
+		`else systemd-run --unit=bakehouse-self-destruct --timer-property=AccuracySec=1s --on-calendar='%s UTC' systemctl poweroff; fi`,
+		at.Unix(), at.Format("2006-01-02 15:04:05"))
+}
