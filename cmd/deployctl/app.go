@@ -52,7 +52,7 @@ func commonFlags(how string) []cli.Flag {
 		&cli.StringFlag{Name: "app", Aliases: []string{"a"}, EnvVars: []string{"BAKEHOUSE_APP"}, Usage: "the app's `NAME`, for example web"},
 		&cli.StringFlag{Name: "channel", EnvVars: []string{"BAKEHOUSE_CHANNEL"}, Usage: how},
 		&cli.StringFlag{Name: "bucket", Aliases: []string{"b"}, EnvVars: []string{"BAKEHOUSE_BUCKET"}, Usage: "S3 `BUCKET` of the builds (default: apps.NAME.bucket of the configuration)"},
-		&cli.StringFlag{Name: "region", EnvVars: []string{"AWS_REGION"}, Usage: "AWS `REGION` of the bucket (default: region of the configuration, then the AWS profile's)"},
+		&cli.StringFlag{Name: "region", EnvVars: []string{"AWS_REGION", "AWS_DEFAULT_REGION"}, Usage: "AWS `REGION` of the bucket (default: region of the configuration, then the AWS profile's)"},
 		&cli.StringFlag{Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
 		cliapp.ConfigFlag(),
 		cliapp.OutputFlag(),
