@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -165,5 +166,40 @@ func TestPushEndsWithItsContext(t *testing.T) {
 		if strings.HasSuffix(key, "manifest.json") {
 			t.Errorf("a cancelled push left %s", key)
 		}
+	}
+}
+
+// TestAbandonedMultipartUploadsAreAborted: parts that nobody completes are
+// paid for and invisible.
+func TestAbandonedMultipartUploadsAreAborted(t *testing.T) {
+	t.Parallel()
+	noise := make([]byte, 2*partSize)
+	if _, err := rand.NewChaCha8([32]byte{}).Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	dir := tree(t, string(noise))
+	for _, how := range []string{"cancelled", "refused"} {
+		f, p := serve(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("partNumber") != "2" {
+				return false
+			}
+			if how == "refused" {
+				refuse(w, 403, "AccessDenied", "no")
+				return true
+			}
+			cancel()
+			return false
+		}
+		if _, err := p.Push(ctx, Source{App: "web", Dir: dir}); err == nil {
+			t.Errorf("%s: push succeeded", how)
+		}
+		cancel()
+		f.mu.Lock()
+		if len(f.parts) != 0 || len(f.objects) != 0 || len(f.calls) < 4 {
+			t.Errorf("%s: %d uploads and %d objects remain after\n%s", how, len(f.parts), len(f.objects), strings.Join(f.calls, "\n"))
+		}
+		f.mu.Unlock()
 	}
 }
