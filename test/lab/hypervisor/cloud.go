@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -73,6 +74,48 @@ func (e EC2) UserData(ctx context.Context, id string) ([]byte, error) {
 		return nil, fmt.Errorf("decoding user data of %s: %w", id, err)
 	}
 	return data, nil
+}
+
+// PublicKey returns the public half of a key pair. A key pair deleted since the
+// launch gives "": EC2 would have kept a copy, the emulator has not.
+func (e EC2) PublicKey(ctx context.Context, keyName string) (string, error) {
+	out, err := e.api.DescribeKeyPairs(ctx, &ec2.DescribeKeyPairsInput{
+		Filters:          []types.Filter{{Name: aws.String("key-name"), Values: []string{keyName}}},
+		IncludePublicKey: aws.Bool(true),
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading key pair %s: %w", keyName, err)
+	}
+	for _, k := range out.KeyPairs {
+		return strings.TrimSpace(aws.ToString(k.PublicKey)), nil
+	}
+	return "", nil
+}
+
+// defaultRootGiB is the root volume's size when EC2 does not tell one.
+const defaultRootGiB = 8
+
+// RootBytes returns the size of the volume behind the instance's root device.
+func (e EC2) RootBytes(ctx context.Context, inst Instance) (int64, error) {
+	var volume string
+	for _, m := range inst.Detail.BlockDeviceMappings {
+		if m.Ebs != nil && aws.ToString(m.DeviceName) == aws.ToString(inst.Detail.RootDeviceName) {
+			volume = aws.ToString(m.Ebs.VolumeId)
+		}
+	}
+	if volume == "" {
+		return defaultRootGiB << 30, nil
+	}
+	out, err := e.api.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{VolumeIds: []string{volume}})
+	if err != nil {
+		return 0, fmt.Errorf("reading root volume of %s: %w", inst.ID, err)
+	}
+	for _, v := range out.Volumes {
+		if size := aws.ToInt32(v.Size); size > 0 {
+			return int64(size) << 30, nil
+		}
+	}
+	return defaultRootGiB << 30, nil
 }
 
 // ShutdownBehavior returns "stop" or "terminate"; EC2's default is "stop".

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // carryOut starts one action; h.mu is held, so the phase changes before anybody
@@ -66,19 +68,42 @@ func (h *Hypervisor) start(ctx context.Context, m *machine) (Guest, error) {
 			return nil, fmt.Errorf("booting %s: image %s has no files in this lab", inst.ID, inst.ImageID)
 		}
 	}
-	userData, err := h.cfg.Cloud.UserData(ctx, inst.ID)
+	facts, err := h.ask(ctx, inst)
 	if err != nil {
 		return nil, fmt.Errorf("booting %s: %w", inst.ID, err)
 	}
 	h.mu.Lock()
-	m.layers, m.userData = layers, userData
+	m.layers, m.userData, m.key = layers, facts.userData, facts.key
 	h.mu.Unlock()
-	spec := Spec{ID: inst.ID, Dir: h.dir(inst.ID), Layers: layers, MAC: inst.MAC}
+	spec := Spec{ID: inst.ID, Dir: h.dir(inst.ID), Layers: layers, MAC: inst.MAC, DiskBytes: facts.rootBytes}
 	guest, err := h.cfg.Factory.Boot(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("booting %s: %w", inst.ID, err)
 	}
 	return guest, nil
+}
+
+// facts are what EC2 tells of an instance only when asked for it.
+type facts struct {
+	userData  []byte
+	key       string
+	rootBytes int64
+}
+
+// ask collects the facts, anew at each boot: user data may have been changed.
+func (h *Hypervisor) ask(ctx context.Context, inst Instance) (facts, error) {
+	var f facts
+	var err error
+	if f.userData, err = h.cfg.Cloud.UserData(ctx, inst.ID); err != nil {
+		return f, err
+	}
+	if name := aws.ToString(inst.Detail.KeyName); name != "" {
+		if f.key, err = h.cfg.Cloud.PublicKey(ctx, name); err != nil {
+			return f, err
+		}
+	}
+	f.rootBytes, err = h.cfg.Cloud.RootBytes(ctx, inst)
+	return f, err
 }
 
 // adopt takes a freshly booted guest over and watches it; h.mu is held. One that

@@ -52,6 +52,12 @@ func (c *fakeCloud) UserData(_ context.Context, id string) ([]byte, error) {
 	return []byte("#cloud-config of " + id), nil
 }
 
+func (c *fakeCloud) RootBytes(context.Context, Instance) (int64, error) { return 1 << 30, nil }
+
+func (c *fakeCloud) PublicKey(_ context.Context, name string) (string, error) {
+	return "ssh-ed25519 AAAA " + name, nil
+}
+
 func (c *fakeCloud) ShutdownBehavior(context.Context, string) (string, error) { return c.behavior, nil }
 
 func (c *fakeCloud) Stop(_ context.Context, id string) error {

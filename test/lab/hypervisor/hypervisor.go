@@ -43,6 +43,10 @@ func (i Instance) Spot() bool {
 type Cloud interface {
 	Instances(ctx context.Context) ([]Instance, error)
 	UserData(ctx context.Context, id string) ([]byte, error)
+	// PublicKey returns a key pair's public half in authorized_keys form.
+	PublicKey(ctx context.Context, keyName string) (string, error)
+	// RootBytes returns the size of the instance's root volume.
+	RootBytes(ctx context.Context, inst Instance) (int64, error)
 	// ShutdownBehavior returns "stop" or "terminate".
 	ShutdownBehavior(ctx context.Context, id string) (string, error)
 	Stop(ctx context.Context, id string) error
@@ -66,10 +70,11 @@ type Guest interface {
 
 // Spec is what a guest boots from and as.
 type Spec struct {
-	ID     string
-	Dir    string   // its own directory, kept over stop and start
-	Layers []string // read-only root file systems, newest first
-	MAC    net.HardwareAddr
+	ID        string
+	Dir       string   // its own directory, kept over stop and start
+	Layers    []string // read-only root file systems, newest first
+	MAC       net.HardwareAddr
+	DiskBytes int64 // size of its root volume
 }
 
 // Factory boots guests and copies their disks.
@@ -118,6 +123,7 @@ type machine struct {
 	ended    chan struct{} // closed when guest has ended
 	layers   []string      // of the image it was launched from
 	userData []byte
+	key      string // public, of the key pair it was launched with
 	bootedAt time.Time
 	earlier  int // boots of the guests before this one
 	notice   *Notice

@@ -180,6 +180,7 @@ type Machine struct {
 	Instance  Instance
 	State     string // the true EC2 state name
 	UserData  []byte
+	PublicKey string // of its key pair, in authorized_keys form; "" without one
 	LeaderPID int // 0 when no guest runs
 	BootedAt  time.Time
 	Boots     int
@@ -199,7 +200,7 @@ func (h *Hypervisor) Machines() []Machine {
 }
 
 func (m *machine) view() Machine {
-	v := Machine{Instance: m.inst, State: stateName(m), UserData: m.userData,
+	v := Machine{Instance: m.inst, State: stateName(m), UserData: m.userData, PublicKey: m.key,
 		BootedAt: m.bootedAt, Boots: m.earlier, Problem: m.problem, Notice: m.notice}
 	if m.guest != nil {
 		v.LeaderPID = m.guest.LeaderPID()
