@@ -211,7 +211,7 @@ func TestBadInputEndsWithOneClearLine(t *testing.T) {
 		{"broken-recipe", 1, []string{"SyntaxError", "recipes/syntax.rb:"}},
 		{"unknown-resource", 1, []string{"unknown resource `kernel_quantum_tunnel`", "recipes/unknown_resource.rb:3"}},
 		{"unknown-property", 1, []string{"unknown property or name `flavour`", "recipes/unknown_property.rb:3"}},
-		{"missing-cookbook", 1, []string{"no-such-cookbook"}},
+		{"missing-cookbook", 1, []string{"412: Run list contains invalid items: no such cookbook no-such-cookbook"}},
 		{"missing-role", 1, []string{"role[no-such-role] (asked for by role[missing-role])"}},
 		{"missing-recipe", 1, []string{"has no recipe no_such_recipe"}},
 		{"reboot-needed", 37, []string{"a reboot is needed"}},

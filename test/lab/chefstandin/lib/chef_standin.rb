@@ -15,6 +15,12 @@ require 'tempfile'
 require 'tmpdir'
 require 'uri'
 
+# systemd starts services in the C locale, and recipes are UTF-8 all the same.
+verbose = $VERBOSE
+$VERBOSE = nil
+Encoding.default_external = Encoding::UTF_8
+$VERBOSE = verbose
+
 %w[version errors mash attributes node run_list signing api shell config output ohai metadata cookbook cookbook_set
    server_source local_source property].each { |part| require_relative "chef_standin/#{part}" }
 

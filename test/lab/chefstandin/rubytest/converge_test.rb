@@ -158,6 +158,13 @@ class ConvergeTest < Minitest::Test
                  [node['run_list'], node['normal'], node['default']['from'], node['automatic']['recipes']]
   end
 
+  def test_the_environments_defaults_lose_and_its_overrides_win_against_the_role
+    write('environments/prod.json', '{"default_attributes": {"a": "env", "b": "env"}, "override_attributes": {"c": "env"}}')
+    write('roles/r.json', '{"run_list": ["recipe[t]"], "default_attributes": {"a": "role"}, "override_attributes": {"c": "role"}}')
+    cookbook('t', "log \"\#{node['a']} \#{node['b']} \#{node['c']} \#{node.chef_environment}\"", attributes: "default['a'] = 'cookbook'")
+    assert_includes converge('role[r]', environment: 'prod').text, 'log[role env env prod]'
+  end
+
   def test_both_reboots_are_scheduled_and_end_with_35
     %i[reboot_now request_reboot].each do |action|
       shell = StandinTest::FakeShell.new

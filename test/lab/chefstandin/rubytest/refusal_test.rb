@@ -107,6 +107,17 @@ class CommandLineTest < Minitest::Test
     assert_match(/policies are not supported.*client\.rb:1/, call('-c', write('client.rb', "policy_name 'x'\n")).last)
   end
 
+  def test_recipes_are_utf8_in_the_c_locale
+    write('cookbooks/t/templates/x.erb', "<%= @word %> ß\n")
+    cookbook('t', "# Größe\ntemplate('#{@dir}/x') { source 'x.erb'; variables(word: 'é'); mode '0644' }")
+    rb = write('client.rb', "chef_repo_path '#{@dir}/repo'\nfile_cache_path '#{@dir}/cache'\n")
+    program = File.expand_path('../bin/chef-client', __dir__)
+    ok = system({ 'LC_ALL' => 'C', 'LANG' => 'C' }, 'ruby', program, '-z', '-c', rb, '-o', 't', out: "#{@dir}/out", err: "#{@dir}/out")
+    assert ok, File.read("#{@dir}/out")
+    assert_equal "é ß\n", File.read("#{@dir}/x", encoding: 'UTF-8')
+    assert_includes File.read("#{@dir}/out", encoding: 'UTF-8'), '+é ß'
+  end
+
   def test_sigterm_ends_the_command_and_the_run_with_3
     cookbook('t', "execute 'echo $$ > #{@dir}/pid; exec sleep 60'")
     rb = write('client.rb', "chef_repo_path '#{@dir}/repo'\nfile_cache_path '#{@dir}/cache'\n")

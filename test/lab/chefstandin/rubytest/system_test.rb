@@ -82,6 +82,12 @@ class ShellTest < Minitest::Test
     assert_equal result, result.check([0, 3])
   end
 
+  def test_a_long_command_leaves_room_for_the_cause
+    error = assert_raises(ChefStandin::CommandFailed) { @shell.run("echo why >&2\n#{"true\n" * 200}exit 1").check }
+    assert_operator error.brief.length, :<, 200
+    assert error.brief.end_with?('expected 0: why'), error.brief
+  end
+
   def test_a_command_is_killed_with_its_children_when_its_time_is_over
     error = assert_raises(ChefStandin::CommandFailed) { @shell.run('sleep 60 & wait', timeout: 0.1) }
     assert_match(/did not end within 0.1 s/, error.message)

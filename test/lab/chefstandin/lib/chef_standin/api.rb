@@ -98,16 +98,28 @@ module ChefStandin
     end
 
     def explain(reply)
-      told = begin
-        Array(JSON.parse(reply.body)['error']).join('; ')
-      rescue StandardError
-        reply.body.to_s[0, 160]
-      end
+      told = words_of(reply.body.to_s)
       case reply.code
       when '401' then "401: the server does not accept the key of client #{@config.node_name} (#{told})"
       when '403' then "403: client #{@config.node_name} may not do this (#{told})"
       else "#{reply.code}: #{told}"
       end
+    end
+
+    # words_of finds the text in an error reply: a string, a list of strings,
+    # or an object with a message, which Chef Server wraps in a string once more.
+    def words_of(body)
+      found = JSON.parse(body)['error']
+      (found.is_a?(Hash) ? [found] : Array(found)).map { |e| e.is_a?(Hash) ? e['message'].to_s : inner_message(e.to_s) }.join('; ')
+    rescue JSON::ParserError, TypeError
+      body[0, 160]
+    end
+
+    def inner_message(text)
+      inner = JSON.parse(text)
+      inner.is_a?(Hash) && inner['message'] ? inner['message'] : text
+    rescue JSON::ParserError
+      text
     end
 
     def load_key(path)

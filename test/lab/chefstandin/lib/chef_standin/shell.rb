@@ -10,9 +10,15 @@ module ChefStandin
       def check(returns = [0], quiet: false)
         return self if returns.include?(status)
 
-        what = quiet ? 'the command (sensitive, not shown)' : "`#{command}`"
+        what = quiet ? 'the command (sensitive, not shown)' : "`#{short}`"
         said = quiet ? '' : tail
         raise CommandFailed, "#{what} exited with #{status}, expected #{returns.join(' or ')}#{said}"
+      end
+
+      # short keeps what follows it on the reader's screen.
+      def short
+        line = command.split.join(' ')
+        line.length > 100 ? "#{line[0, 100]}…" : line
       end
 
       def tail
