@@ -205,12 +205,16 @@ func (g *Gateway) describeImageAttribute(ctx context.Context, c *call) (reply, e
 	return ec2Reply(c, "<imageId>"+id+"</imageId><"+attribute+"><value>"+value+"</value></"+attribute+">"), nil
 }
 
+// imageExists refuses an unknown image, and a dry run on a known one.
 func (g *Gateway) imageExists(ctx context.Context, c *call, id string) error {
 	found, err := g.imagesNow(ctx, c, url.Values{"ImageId.1": {id}})
-	if err == nil && len(found) == 0 {
-		err = refuse("InvalidAMIID.Unavailable", "The image ID '%s' is no longer available", id)
+	if err != nil {
+		return err
 	}
-	return err
+	if len(found) == 0 {
+		return refuse("InvalidAMIID.Unavailable", "The image ID '%s' is no longer available", id)
+	}
+	return refuseDryRun(c)
 }
 
 func (g *Gateway) enableImageDeprecation(ctx context.Context, c *call) (reply, error) {

@@ -198,6 +198,9 @@ func (g *Gateway) getConsoleOutput(ctx context.Context, c *call) (reply, error) 
 	if _, err := g.checkStates(ctx, c, []string{id}); err != nil {
 		return reply{}, err
 	}
+	if err := refuseDryRun(c); err != nil {
+		return reply{}, err
+	}
 	out := g.cfg.Machines.Console(id)
 	if over := len(out) - 64<<10; over > 0 { // EC2 keeps the last 64 KiB
 		out = out[over:]

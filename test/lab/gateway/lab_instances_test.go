@@ -40,16 +40,24 @@ func testLaunch(b *bench) {
 
 // testEmptySubnet sends what older SDKs send: SubnetId= with no value.
 func testEmptySubnet(b *bench) {
-	form := url.Values{
+	status, body := b.form("ec2", url.Values{
 		"Action": {"RunInstances"}, "Version": {"2016-11-15"}, "ImageId": {baseImage}, "InstanceType": {"t3.small"},
 		"MinCount": {"1"}, "MaxCount": {"1"}, "SubnetId": {""},
+	})
+	if status != http.StatusOK || !strings.Contains(body, "<privateIpAddress>172.31.") {
+		b.t.Errorf("HTTP %d: %s", status, body)
 	}
+}
+
+// form makes a call that no SDK of ours would make.
+func (b *bench) form(service string, form url.Values) (int, string) {
+	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.ctx, http.MethodPost, b.url, strings.NewReader(form.Encode()))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/ec2/aws4_request, Signature=0")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/"+service+"/aws4_request, Signature=0")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
@@ -58,8 +66,47 @@ func testEmptySubnet(b *bench) {
 	if err := res.Write(&body); err != nil {
 		b.t.Fatal(err)
 	}
-	if res.StatusCode != http.StatusOK || !strings.Contains(body.String(), "<privateIpAddress>172.31.") {
-		b.t.Errorf("HTTP %d: %s", res.StatusCode, body.String())
+	return res.StatusCode, body.String()
+}
+
+func testOwnInterface(b *bench) {
+	made, err := b.ec2.CreateSecurityGroup(b.ctx, &ec2.CreateSecurityGroupInput{
+		GroupName: aws.String("own"), Description: aws.String("a group"),
+	})
+	if err != nil {
+		b.t.Fatalf("CreateSecurityGroup: %v", err)
+	}
+	i := b.run(func(in *ec2.RunInstancesInput) {
+		in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{
+			DeviceIndex: aws.Int32(0), AssociatePublicIpAddress: aws.Bool(true), Groups: []string{*made.GroupId},
+			DeleteOnTermination: aws.Bool(true),
+		}}
+	})
+	if len(i.SecurityGroups) != 1 || *i.SecurityGroups[0].GroupId != *made.GroupId || aws.ToString(i.PublicIpAddress) != "" {
+		b.t.Errorf("groups %+v, public address %q", i.SecurityGroups, aws.ToString(i.PublicIpAddress))
+	}
+	if len(i.NetworkInterfaces) != 1 || len(i.NetworkInterfaces[0].Groups) != 1 {
+		b.t.Errorf("interfaces %+v", i.NetworkInterfaces)
+	}
+}
+
+func testProfile(b *bench) {
+	for _, form := range []url.Values{
+		{"Action": {"CreateRole"}, "RoleName": {"bench"}, "AssumeRolePolicyDocument": {"{}"}},
+		{"Action": {"CreateInstanceProfile"}, "InstanceProfileName": {"bench"}},
+		{"Action": {"AddRoleToInstanceProfile"}, "InstanceProfileName": {"bench"}, "RoleName": {"bench"}},
+	} {
+		form.Set("Version", "2010-05-08")
+		if status, body := b.form("iam", form); status != http.StatusOK {
+			b.t.Fatalf("%s: HTTP %d %s", form.Get("Action"), status, body)
+		}
+	}
+	i := b.run(func(in *ec2.RunInstancesInput) {
+		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String("bench")}
+	})
+	got := b.describe(*i.InstanceId).IamInstanceProfile
+	if got == nil || !strings.HasSuffix(aws.ToString(got.Arn), ":instance-profile/bench") {
+		b.t.Errorf("instance has profile %+v", got)
 	}
 }
 

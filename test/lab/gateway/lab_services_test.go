@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"bakehouse/test/lab/imds"
 )
 
 const ubuntuParameter = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
@@ -126,6 +129,20 @@ func testPassThrough(b *bench) {
 	out, err := sts.NewFromConfig(b.cfg).GetCallerIdentity(b.ctx, &sts.GetCallerIdentityInput{})
 	if err != nil || *out.Account != "123456789012" {
 		b.t.Errorf("GetCallerIdentity: %v, %+v", err, out)
+	}
+}
+
+// testGuestCredentials: a key that IAM never issued, as guests have them,
+// belongs to the lab's account and not to a stranger's.
+func testGuestCredentials(b *bench) {
+	cfg := b.cfg.Copy()
+	cfg.Credentials = credentials.NewStaticCredentialsProvider(imds.AccessKeyID("i-1"), "secret", "session")
+	out, err := sts.NewFromConfig(cfg).GetCallerIdentity(b.ctx, &sts.GetCallerIdentityInput{})
+	if err != nil || *out.Account != "123456789012" {
+		b.t.Errorf("GetCallerIdentity: %v, %+v", err, out)
+	}
+	if r := b.calls("GetCallerIdentity"); len(r) != 1 || r[0].Caller != imds.AccessKeyID("i-1") {
+		b.t.Errorf("records: %+v", r)
 	}
 }
 

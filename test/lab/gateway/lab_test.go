@@ -309,5 +309,9 @@ func cases() map[string]func(*bench) {
 		"role sessions and buckets pass through":     testPassThrough,
 		"two launches at once with one token":        testClientTokenRace,
 		"instances launched together share an order": testMaxCount,
+		"launch keeps the caller's interface":        testOwnInterface,
+		"launch keeps the instance profile":          testProfile,
+		"aws-chunked uploads are taken apart":        testChunkedUpload,
+		"guests' credentials are of the account":     testGuestCredentials,
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -149,14 +148,6 @@ func (t *tap) Write(b []byte) (int, error) {
 		t.head = append(t.head, b[:min(len(b), tapHead-len(t.head))]...)
 	}
 	return t.ResponseWriter.Write(b)
-}
-
-// ReadFrom lets a stream use the writer's own fast path.
-func (t *tap) ReadFrom(r io.Reader) (int64, error) {
-	if rf, ok := t.ResponseWriter.(io.ReaderFrom); ok && t.status < 400 {
-		return rf.ReadFrom(r)
-	}
-	return io.Copy(struct{ io.Writer }{t}, r)
 }
 
 // Unwrap serves http.ResponseController.

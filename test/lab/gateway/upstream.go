@@ -153,3 +153,15 @@ func scrubPublicAddresses(doc *node) {
 		})
 	})
 }
+
+// refuseDryRun is the answer to a dry run of an action that the gateway
+// carries out itself; moto answers the others.
+func refuseDryRun(c *call) error {
+	if c.form.Get("DryRun") != "true" {
+		return nil
+	}
+	return &apiError{
+		Code: "DryRunOperation", Status: http.StatusPreconditionFailed,
+		Message: "Request would have succeeded, but DryRun flag is set.",
+	}
+}
