@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -26,12 +25,8 @@ func whole(ctx context.Context) (context.Context, context.CancelFunc) {
 // bake looks first whether the call took effect.
 func once(o *ec2.Options) { o.RetryMaxAttempts = 1 }
 
-// lost says that a failed call may have taken effect all the same: there was
-// no answer, or AWS failed inside.
-func lost(err error) bool {
-	code := awserr.Code(err)
-	return code == "" || strings.HasPrefix(code, "Internal") || strings.HasSuffix(code, "Unavailable")
-}
+// lost says that a failed call may have taken effect all the same.
+func lost(err error) bool { return awserr.IsLost(err) || ended(err) }
 
 // creation is a create call that must take effect exactly once.
 type creation struct {

@@ -33,7 +33,7 @@ func (w World) Bake(ctx context.Context, plan Plan) (Report, error) {
 		return Report{}, err
 	}
 	limit := plan.Deadline.Sub(w.Clock.Now())
-	runCtx, cancel := context.WithTimeoutCause(ctx, limit, errBakeTooLong)
+	runCtx, cancel := context.WithTimeoutCause(ctx, limit, bakeTooLong(plan.inputs.Timeout))
 	defer cancel()
 	list := steps(plan)
 	started, err := s.forward(runCtx, list)

@@ -80,9 +80,6 @@ func (s *Session) progress(format string, args ...any) {
 	s.Reporter.StepProgress(s.step, fmt.Sprintf(format, args...))
 }
 
-// errBakeTooLong is the cause of a bake's context after its time-out.
-var errBakeTooLong = errors.New("the bake took too long")
-
 // timed runs f as a step: reported, and bounded by limit unless that is 0.
 func (s *Session) timed(ctx context.Context, name string, limit time.Duration, f func(context.Context) error) error {
 	start := s.Clock.Now()
@@ -107,14 +104,15 @@ func stepTooLong(name string, limit time.Duration) error {
 	return fault.Newf(fault.Timeout, "look at the builder's console output, or bake again", "step %s took longer than %s", name, limit)
 }
 
-// outOfTime says why the context ended: a limit of ours, or whatever the
-// caller gave as cause (a signal).
+func bakeTooLong(limit time.Duration) error {
+	return fault.Newf(fault.Timeout, "raise --timeout (bake.timeout)", "the bake took longer than %s", limit)
+}
+
+// outOfTime puts why the context ended into an error that its end brought
+// about: a limit of ours, or whatever the caller gave as cause (a signal).
 func outOfTime(ctx context.Context, name string, err error) error {
 	cause := context.Cause(ctx)
-	if errors.Is(cause, errBakeTooLong) {
-		return fault.New(fault.Timeout, "raise --timeout (bake.timeout)", fmt.Errorf("%w, in step %s: %w", cause, name, err))
-	}
-	if errors.Is(err, cause) {
+	if errors.Is(err, cause) && !errors.Is(cause, ctx.Err()) {
 		return err
 	}
 	var known *fault.Error

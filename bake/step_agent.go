@@ -4,8 +4,6 @@ import (
 	"context"
 	"io/fs"
 	"path"
-	"slices"
-	"strings"
 
 	cloudinit "bakehouse/cloud-init"
 	"bakehouse/internal/agentconf"
@@ -38,9 +36,6 @@ func (s *Session) installAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.makeDirs(ctx, append(paths(files), agentconf.BinaryPath)); err != nil {
-		return err
-	}
 	if err := s.send(ctx, s.plan.agentFile, agentconf.BinaryPath, 0o755); err != nil {
 		return err
 	}
@@ -67,18 +62,8 @@ func paths(files []cloudinit.File) []string {
 	return out
 }
 
-// makeDirs makes the folders of files, none of which has a blank in its name.
-func (s *Session) makeDirs(ctx context.Context, files []string) error {
-	var dirs []string
-	for _, f := range files {
-		dirs = append(dirs, path.Dir(f))
-	}
-	slices.Sort(dirs)
-	err := s.machine.Run(ctx, host.Command{Script: "umask 022 && mkdir -p " + strings.Join(slices.Compact(dirs), " "), Sudo: true})
-	return guestFault(fault.Check, "making the agent's folders in the builder", err, "")
-}
-
+// link makes a symbolic link; neither name has a blank in it.
 func (s *Session) link(ctx context.Context, at, to string) error {
-	err := s.machine.Run(ctx, host.Command{Script: "ln -sfn " + to + " " + at, Sudo: true})
+	err := s.machine.Run(ctx, host.Command{Script: "umask 022 && mkdir -p " + path.Dir(at) + " && ln -sfn " + to + " " + at, Sudo: true})
 	return guestFault(fault.Check, "linking "+at+" in the builder", err, "")
 }

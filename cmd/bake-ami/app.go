@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/bake"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/config"
+	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
+)
+
+// deps is what the command needs from the world; tests bring their own.
+type deps struct {
+	cliapp.Process
+	config func(path string, mustExist bool) (config.Config, error)
+	world  func(ctx context.Context, o *options) (bake.World, error)
+	now    func() time.Time
+}
+
+func newApp(d deps) *cli.App {
+	return &cli.App{
+		Name:      "bake-ami",
+		Usage:     "bake a Chef role into an AMI",
+		UsageText: "bake-ami --role NAME [options]",
+		Description: "Launches a base image, converges the role on it, installs boot-agent, removes every secret and\n" +
+			"identity, verifies that, and makes an image. Whatever goes wrong, and on Ctrl-C, it removes all that\n" +
+			"it made. Progress goes to stderr; the last line on stdout is the AMI's id.\n\n" +
+			"Names in brackets are keys of bakehouse.yaml.",
+		Flags:  flags(),
+		Action: d.run,
+	}
+}
+
+// run is the command.
+func (d deps) run(c *cli.Context) error {
+	o, err := d.readOptions(c)
+	if err != nil {
+		return err
+	}
+	reporter := d.reporter(o.output)
+	defer reporter.Close()
+	w, err := d.world(c.Context, &o)
+	if err != nil {
+		return err
+	}
+	w.Reporter, w.StateDir = reporter, o.stateDir
+	plan, err := w.Resolve(c.Context, o.in)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		reporter.Close()
+		return d.printPlan(o.output, plan)
+	}
+	reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", plan.BakeID, plan.Recipe.Role, plan.Recipe.Base.ID, plan.Recipe.Base.Name))
+	report, err := w.Bake(c.Context, plan)
+	reporter.Close()
+	return d.finish(o, report, err)
+}
+
+// finish writes the report and prints the result. The image's id is printed
+// also when only the clean-up was incomplete.
+func (d deps) finish(o options, report bake.Report, failed error) error {
+	text, err := report.JSON()
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	if o.report != "" {
+		if err := os.WriteFile(o.report, text, 0o644); err != nil {
+			err = fault.New(fault.Leftover, "the image is made; take its id from stdout", fmt.Errorf("writing the report: %w", err))
+			failed = firstOf(failed, err)
+		}
+	}
+	switch {
+	case o.output == cliapp.JSON:
+		_, err = d.Stdout.Write(text)
+	case report.ImageID != "":
+		_, err = fmt.Fprintln(d.Stdout, report.ImageID)
+	}
+	if err != nil {
+		err = fmt.Errorf("printing the result (image %s): %w", report.ImageID, err)
+	}
+	return firstOf(failed, err)
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printPlan prints what would be done.
+func (d deps) printPlan(output cliapp.Output, p bake.Plan) error {
+	text := p.Text()
+	if output == cliapp.JSON {
+		b, err := json.MarshalIndent(p, "", "  ")
+		if err != nil {
+			return fmt.Errorf("rendering the plan: %w", err)
+		}
+		text = string(b) + "\n"
+	}
+	if _, err := io.WriteString(d.Stdout, text); err != nil {
+		return fmt.Errorf("printing the plan: %w", err)
+	}
+	return nil
+}
+
+// reporter prints progress on stderr.
+func (d deps) reporter(output cliapp.Output) *ui.Reporter {
+	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[output]
+	return ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr), NoColor: d.NoColor(), Now: d.now})
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/bake"
+	"bakehouse/internal/cliapp"
+)
+
+// flags lists what bake-ami takes. Most have a key in bakehouse.yaml, too;
+// the flag wins, then the environment, then the file.
+func flags() []cli.Flag {
+	all := []cli.Flag{
+		&cli.StringFlag{Name: "role", Aliases: []string{"r"}, EnvVars: []string{"BAKEHOUSE_ROLE"}, Usage: "bake the Chef role `NAME`"},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "resolve everything, print the plan, change nothing"},
+		&cli.StringFlag{Name: "report", Usage: "write the report (JSON) to `FILE`, also when the bake fails"},
+		&cli.StringFlag{Name: "state-dir", EnvVars: []string{"BAKEHOUSE_STATE_DIR"}, Usage: "keep the journals of running bakes in `DIR` (default: $XDG_STATE_HOME/bakehouse)"},
+		cliapp.ConfigFlag(),
+		cliapp.OutputFlag(),
+	}
+	all = append(all, launchFlags()...)
+	return append(all, chefFlags()...)
+}
+
+func launchFlags() []cli.Flag {
+	const group = "launch"
+	return []cli.Flag{
+		&cli.StringFlag{Category: group, Name: "region", EnvVars: []string{"AWS_REGION", "AWS_DEFAULT_REGION"}, Usage: "AWS `REGION` (region)"},
+		&cli.StringFlag{Category: group, Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
+		&cli.StringFlag{Category: group, Name: "base", Value: bake.DefaultBase, Usage: "start from `IMAGE`: ami-…, ssm:PARAMETER or name:GLOB (bake.base)"},
+		&cli.StringFlag{Category: group, Name: "base-owner", Usage: "`ACCOUNT` that must own the base image; needed for name:GLOB unless it is yours, Amazon's or Canonical's"},
+		&cli.StringFlag{Category: group, Name: "image-name", Usage: "call the image `NAME` (default: ROLE-BAKEID)"},
+		&cli.StringFlag{Category: group, Name: "instance-type", Value: bake.DefaultInstanceType, Usage: "`TYPE` of the builder (bake.instance_type)"},
+		&cli.StringFlag{Category: group, Name: "subnet", Usage: "launch the builder in `SUBNET` (bake.subnet; default: any default subnet)"},
+		&cli.StringFlag{Category: group, Name: "security-group", Usage: "use `GROUP` for the builder (bake.security_group; default: an own one that admits --allow-from only)"},
+		&cli.StringFlag{Category: group, Name: "allow-from", Usage: "`CIDR` that may reach the builder's SSH (default: this machine; its address towards the subnet, or, for a builder with a public address, what checkip.amazonaws.com sees)"},
+		&cli.StringFlag{Category: group, Name: "address", Value: bake.AddressAuto, Usage: "reach the builder by its `KIND` of address: public, private or auto (private from within its subnets) (bake.address)"},
+		&cli.StringFlag{Category: group, Name: "ssh-user", Value: bake.DefaultSSHUser, Usage: "`USER` that the base image's cloud-init makes (bake.ssh_user)"},
+		&cli.IntFlag{Category: group, Name: "root-volume-gb", Usage: "size of the root volume, `GB` (bake.root_volume_gb; default: the base image's)"},
+		&cli.StringFlag{Category: group, Name: "instance-profile", Usage: "instance profile `NAME` of the builder (bake.instance_profile)"},
+		&cli.StringSliceFlag{Category: group, Name: "tag", Usage: "further `KEY=VALUE` on everything made, repeatable (bake.tags)"},
+		&cli.DurationFlag{Category: group, Name: "timeout", Value: bake.DefaultTimeout, Usage: "give up and undo after `DURATION` (bake.timeout)"},
+		&cli.DurationFlag{Category: group, Name: "expire-after", Value: bake.DefaultExpireAfter, Usage: "the builder destroys itself after `DURATION`, whatever became of bake-ami (bake.expire_after)"},
+	}
+}
+
+func chefFlags() []cli.Flag {
+	const group = "chef"
+	return []cli.Flag{
+		&cli.StringFlag{Category: group, Name: "environment", Aliases: []string{"E"}, Usage: "Chef `ENVIRONMENT` (chef.environment; default: _default)"},
+		&cli.StringFlag{Category: group, Name: "chef-server", EnvVars: []string{"CHEF_SERVER_URL"}, Usage: "`URL` of the Chef server, with its organisation (chef.server_url)"},
+		&cli.StringFlag{Category: group, Name: "chef-client", EnvVars: []string{"CHEF_CLIENT_NAME"}, Usage: "`NAME` to sign as (chef.client_name)"},
+		&cli.StringFlag{Category: group, Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "`FILE` with that client's private key (chef.client_key)"},
+		&cli.StringFlag{Category: group, Name: "chef-ca-file", Usage: "PEM `FILE` that the Chef server's certificate is checked by, here, in the builder and in the image (chef.ca_file)"},
+		&cli.StringFlag{Category: group, Name: "validation-client", Usage: "`NAME` that instances register with (chef.validation_client)"},
+		&cli.StringFlag{Category: group, Name: "validator-key", Usage: "where instances fetch its key at boot: `ssm:NAME`, secretsmanager:NAME or file:PATH (chef.validator_key)"},
+		&cli.StringFlag{Category: group, Name: "chef-mode", Value: bake.ChefServerMode, Usage: "converge against the `MODE`: server, or local: ship the chef-repo (bake.chef_mode)"},
+		&cli.StringFlag{Category: group, Name: "chef-repo", Usage: "`DIR` of the chef-repo for local mode (bake.chef_repo)"},
+		&cli.StringFlag{Category: group, Name: "chef-package", Usage: "install Chef from this .deb, `PATH|URL`, if the base image has none; by converging you accept its licence (bake.chef_package)"},
+		&cli.StringFlag{Category: group, Name: "chef-package-sha256", Usage: "`HEX` digest of that package (bake.chef_package_sha256)"},
+		&cli.StringFlag{Category: group, Name: "agent-binary", Usage: "boot-agent to install, `PATH` (bake.agent_binary; default: beside bake-ami)"},
+		&cli.StringSliceFlag{Category: group, Name: "allow-key", Usage: "`PATTERN` of private keys that may stay in the image, repeatable"},
+	}
+}

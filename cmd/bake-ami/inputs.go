@@ -1,0 +1,163 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/bake"
+	"bakehouse/internal/agentconf"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/config"
+)
+
+// options is what one run of bake-ami was asked for.
+type options struct {
+	in       bake.Inputs
+	profile  string
+	client   string // Chef client to sign as
+	keyFile  string // its private key
+	stateDir string
+	report   string
+	dryRun   bool
+	output   cliapp.Output
+}
+
+// readOptions merges flags, environment and bakehouse.yaml.
+func (d deps) readOptions(c *cli.Context) (options, error) {
+	if _, err := cliapp.Arguments(c); err != nil {
+		return options{}, err
+	}
+	output, err := cliapp.OutputOf(c)
+	if err != nil {
+		return options{}, err
+	}
+	path, given := c.String("config"), true
+	if path == "" {
+		path, given = config.Find(), false
+	}
+	file, err := d.config(path, given)
+	if err != nil {
+		return options{}, err
+	}
+	o := options{output: output, profile: c.String("profile"), report: c.String("report"), dryRun: c.Bool("dry-run"),
+		client: cliapp.String(c, "chef-client", file.Chef.ClientName), keyFile: cliapp.String(c, "chef-key", file.Chef.ClientKey)}
+	if o.stateDir = c.String("state-dir"); o.stateDir == "" {
+		o.stateDir = d.defaultState()
+	}
+	if o.in, err = d.inputs(c, file); err != nil {
+		return o, err
+	}
+	return o, nil
+}
+
+// defaultState follows the XDG base directory specification.
+func (d deps) defaultState() string {
+	if dir := d.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "bakehouse")
+	}
+	return filepath.Join(d.Getenv("HOME"), ".local", "state", "bakehouse")
+}
+
+// inputs gathers what the bake itself needs to know.
+func (d deps) inputs(c *cli.Context, file config.Config) (bake.Inputs, error) {
+	b := file.Bake
+	in := bake.Inputs{
+		Role: c.String("role"), Environment: cliapp.String(c, "environment", file.Chef.Environment),
+		Base: cliapp.String(c, "base", b.Base), BaseOwner: c.String("base-owner"), ImageName: c.String("image-name"),
+		Region:       cliapp.String(c, "region", file.Region),
+		InstanceType: cliapp.String(c, "instance-type", b.InstanceType), Subnet: cliapp.String(c, "subnet", b.Subnet),
+		SecurityGroup: cliapp.String(c, "security-group", b.SecurityGroup), AllowFrom: c.String("allow-from"),
+		Address: cliapp.String(c, "address", b.Address), SSHUser: cliapp.String(c, "ssh-user", b.SSHUser),
+		RootVolumeGB:    pick(c, "root-volume-gb", c.Int("root-volume-gb"), b.RootVolumeGB),
+		InstanceProfile: cliapp.String(c, "instance-profile", b.InstanceProfile),
+		ChefMode:        cliapp.String(c, "chef-mode", b.ChefMode), ChefRepo: cliapp.String(c, "chef-repo", b.ChefRepo),
+		ChefServerURL: cliapp.String(c, "chef-server", file.Chef.ServerURL), ChefCAFile: cliapp.String(c, "chef-ca-file", file.Chef.CAFile),
+		ChefPackage: cliapp.String(c, "chef-package", b.ChefPackage), ChefPackageSHA256: cliapp.String(c, "chef-package-sha256", b.ChefPackageSHA256),
+		AgentBinary: cliapp.String(c, "agent-binary", b.AgentBinary), AgentEnv: file.Agent.Environment,
+		AllowKeys: c.StringSlice("allow-key"), CI: d.ci(),
+		ExpireAfter: pick(c, "expire-after", c.Duration("expire-after"), b.ExpireAfter),
+		Timeout:     pick(c, "timeout", c.Duration("timeout"), b.Timeout),
+	}
+	if in.AgentBinary == "" {
+		in.AgentBinary = besideUs("boot-agent")
+	}
+	var err error
+	if in.Tags, err = tags(b.Tags, c.StringSlice("tag")); err != nil {
+		return in, err
+	}
+	in.Agent, err = agentConfig(c, file, in.Role)
+	return in, err
+}
+
+// pick returns the flag's value when it was given, else the file's, else the
+// flag's default.
+func pick[T int | time.Duration](c *cli.Context, flag string, value, fromFile T) T {
+	if c.IsSet(flag) || fromFile == 0 {
+		return value
+	}
+	return fromFile
+}
+
+// ci collects the variables that Jenkins sets and that become tags.
+func (d deps) ci() map[string]string {
+	out := map[string]string{}
+	for _, name := range []string{"BUILD_URL", "JOB_NAME", "GIT_COMMIT"} {
+		if v := d.Getenv(name); v != "" {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// tags adds KEY=VALUE pairs to those of the file.
+func tags(fromFile map[string]string, pairs []string) (map[string]string, error) {
+	out := maps.Clone(fromFile)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for _, p := range pairs {
+		k, v, ok := strings.Cut(p, "=")
+		if !ok || k == "" {
+			return nil, cliapp.Usagef("--tag %q is not KEY=VALUE", p)
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+// besideUs is a program in the folder of the running one, or "".
+func besideUs(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(self), name)
+}
+
+// agentConfig is what the image's agent is told, but for what the bake knows.
+func agentConfig(c *cli.Context, file config.Config, role string) (agentconf.Config, error) {
+	conf := agentconf.Config{Chef: agentconf.Chef{
+		ServerURL:        cliapp.String(c, "chef-server", file.Chef.ServerURL),
+		ValidationClient: cliapp.String(c, "validation-client", file.Chef.ValidationClient),
+		ValidatorKey:     cliapp.String(c, "validator-key", file.Chef.ValidatorKey),
+		NodePrefix:       file.Agent.NodePrefix, Attempts: file.Agent.Attempts, Timeout: agentconf.Duration(file.Agent.Timeout),
+	}}
+	for _, name := range slices.Sorted(maps.Keys(file.Apps)) {
+		app := file.Apps[name]
+		if !slices.Contains(app.Roles, role) {
+			continue
+		}
+		if conf.App != nil {
+			return conf, cliapp.Usagef("role %q carries two apps, %s and %s: an image has one", role, conf.App.Name, name)
+		}
+		conf.App = &agentconf.App{Name: name, Bucket: app.Bucket, Channel: app.Channel, Root: app.Root, Owner: app.Owner,
+			Unit: app.Unit, Keep: app.Keep, Health: agentconf.Health{URL: app.Health.URL, Timeout: agentconf.Duration(app.Health.Timeout)}}
+	}
+	return conf, nil
+}
