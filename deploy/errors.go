@@ -4,40 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
+	"bakehouse/internal/awserr"
 	"bakehouse/internal/fault"
 )
-
-// answer is what the SDK's errors have when S3 answered.
-type answer interface {
-	error
-	ErrorCode() string
-	ErrorMessage() string
-}
-
-func code(err error) string {
-	var api answer
-	if errors.As(err, &api) {
-		return api.ErrorCode()
-	}
-	return ""
-}
-
-func isNotFound(err error) bool     { c := code(err); return c == "NoSuchKey" || c == "NotFound" }
-func isNoBucket(err error) bool     { return code(err) == "NoSuchBucket" }
-func isPrecondition(err error) bool { return code(err) == "PreconditionFailed" }
-func isConflict(err error) bool {
-	c := code(err)
-	return c == "ConditionalRequestConflict" || c == "OperationAborted"
-}
-
-func isAuth(err error) bool {
-	switch code(err) {
-	case "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken":
-		return true
-	}
-	return false
-}
 
 // failed says which call on which object went wrong; action is the right that
 // the call needs, for example s3:PutObject.
@@ -46,34 +17,39 @@ func (p *Publisher) failed(doing, key, action string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s %s: %w", doing, subject, err)
-	case isNoBucket(err):
+	case awserr.IsNoBucket(err):
 		return fault.Newf(fault.Usage, "check --bucket and the region, or create the bucket", "%s %s: there is no such bucket: %w", doing, subject, short(err))
-	case isAuth(err):
+	case awserr.IsAuth(err):
 		return fault.Newf(fault.AWS, "allow "+action+" on "+subject+", and s3:ListBucket so that a missing object is told from a forbidden one",
 			"%s %s: %w", doing, subject, short(err))
 	}
-	return fault.Newf(fault.AWS, "", "%s %s: %w", doing, subject, short(err))
-}
-
-// apiError prints what S3 said without the SDK's account of the request.
-type apiError struct {
-	code, message string
-	err           error
-}
-
-func (e *apiError) Error() string {
-	if e.message == "" {
-		return e.code
+	next := ""
+	if awserr.Code(err) == "" {
+		next = "check the network, the region and AWS_ENDPOINT_URL"
 	}
-	return e.code + ": " + e.message
+	return fault.Newf(fault.AWS, next, "%s %s: %w", doing, subject, short(err))
 }
 
-func (e *apiError) Unwrap() error { return e.err }
+// brief is an error of the SDK without its account of request and attempts.
+type brief struct {
+	text string
+	err  error
+}
 
+func (e *brief) Error() string { return e.text }
+func (e *brief) Unwrap() error { return e.err }
+
+// short keeps what S3 said or, without an answer, what the network did.
 func short(err error) error {
-	var api answer
-	if !errors.As(err, &api) {
-		return err
+	var said interface{ ErrorMessage() string }
+	var broken *net.OpError
+	switch {
+	case errors.As(err, &said) && said.ErrorMessage() != "":
+		return &brief{awserr.Code(err) + ": " + said.ErrorMessage(), err}
+	case errors.As(err, &said):
+		return &brief{awserr.Code(err), err}
+	case errors.As(err, &broken):
+		return &brief{broken.Error(), err}
 	}
-	return &apiError{api.ErrorCode(), api.ErrorMessage(), err}
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"bakehouse/internal/awserr"
 	"bakehouse/release"
 )
 
@@ -32,7 +33,7 @@ type document struct {
 // read gets a small object; found is false when there is none.
 func (p *Publisher) read(ctx context.Context, key string) (doc document, found bool, err error) {
 	out, err := p.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: &p.Bucket, Key: &key})
-	if isNotFound(err) {
+	if awserr.IsNotFound(err) {
 		return document{}, false, nil
 	}
 	if err != nil {
@@ -73,9 +74,9 @@ func (p *Publisher) conditional(ctx context.Context, key string, put func() erro
 		switch {
 		case err == nil:
 			return nil
-		case isPrecondition(err), isNotFound(err): // If-Match on an object that is gone: 404
+		case awserr.IsPrecondition(err), awserr.IsNotFound(err): // If-Match on an object that is gone: 404
 			return fmt.Errorf("writing s3://%s/%s: %w", p.Bucket, key, errTaken)
-		case isConflict(err) && try < conflictTries:
+		case awserr.IsConflict(err) && try < conflictTries:
 			if err := p.pause(ctx, time.Duration(try)*(100+rand.N(time.Duration(200)))*time.Millisecond); err != nil {
 				return fmt.Errorf("writing s3://%s/%s: %w", p.Bucket, key, err)
 			}

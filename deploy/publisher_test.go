@@ -203,3 +203,14 @@ func TestAbandonedMultipartUploadsAreAborted(t *testing.T) {
 		f.mu.Unlock()
 	}
 }
+
+func TestABrokenNetworkIsOneClearLine(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(newFakeS3())
+	server.Close()
+	_, err := publisher(t, client(server.URL), "builds").Show(context.Background(), "web", "production")
+	want := "reading s3://builds/web/channels/production.json: dial tcp " + strings.TrimPrefix(server.URL, "http://") + ": connect: connection refused"
+	if err == nil || err.Error() != want || fault.KindOf(err) != fault.AWS || !strings.Contains(fault.NextOf(err), "AWS_ENDPOINT_URL") {
+		t.Errorf("error %v (next %q), want %s", err, fault.NextOf(err), want)
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"bakehouse/internal/awserr"
 	"bakehouse/internal/fault"
 	"bakehouse/release"
 )
@@ -148,7 +149,7 @@ func (p *Publisher) send(ctx context.Context, key string, total int64, f *os.Fil
 func (p *Publisher) hasArtifact(ctx context.Context, m release.Manifest) (bool, error) {
 	key := release.ArtifactKey(m.App, m.ID)
 	out, err := p.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.Bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
-	if isNotFound(err) {
+	if awserr.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"bakehouse/internal/awserr"
 	"bakehouse/internal/fault"
 	"bakehouse/release"
 )
@@ -37,7 +38,7 @@ type noDelay struct{ aws.NopRetryer }
 
 func (noDelay) MaxAttempts() int { return 3 }
 func (noDelay) IsErrorRetryable(err error) bool {
-	return code(err) == "" && !errors.Is(err, context.Canceled)
+	return awserr.Code(err) == "" && !errors.Is(err, context.Canceled)
 }
 func (noDelay) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
 

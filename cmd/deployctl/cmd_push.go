@@ -26,8 +26,10 @@ func pushCommand(d deps) *cli.Command {
 		Name:      "push",
 		Usage:     "make DIR a build in the bucket, and promote it when a channel is given",
 		ArgsUsage: "DIR",
-		Description: "Packs DIR (what " + release.IgnoreFile + " names stays out) and uploads it unless the bucket has that build already.\n" +
-			"The build's id is the last line of stdout. A build that was pushed but could not be promoted ends with code 8.",
+		Description: "Packs DIR and uploads it unless the bucket has that build already. The build's id is the last line of stdout.\n" +
+			"A build that was pushed but could not be promoted ends with code 8.\n\n" +
+			"DIR/" + release.IgnoreFile + " names what stays out, one pattern a line: *.log at any depth, /tmp or a/b from the top, logs/ only\n" +
+			"directories, ** any directories between, !keep.log takes back, # is a comment; the last match decides. .git stays out.",
 		Flags: append(commonFlags("promote the build on this `CHANNEL`, for example production"),
 			&cli.StringFlag{Name: "commit", EnvVars: []string{"GIT_COMMIT"}, Usage: "record `COMMIT` (default: that of the git checkout that holds DIR)"},
 			&cli.StringFlag{Name: "build-url", EnvVars: []string{"BUILD_URL"}, Usage: "record the `URL` of the CI run"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -106,7 +107,7 @@ func showChannels(ctx context.Context, d deps, o showOptions, p *deploy.Publishe
 		}
 		c := live.Channel
 		all = append(all, live)
-		rows = append(rows, []string{c.Name, c.Build.Short(), fmt.Sprint(c.Serial), stamp(c.PromotedAt, c.PromotedBy), live.Manifest.Commit})
+		rows = append(rows, []string{c.Name, c.Build.Short(), fmt.Sprint(c.Serial), stamp(c.PromotedAt, c.PromotedBy), cmp.Or(live.Manifest.Commit, "-")})
 	}
 	if o.output == cliapp.JSON {
 		return printJSON(d.Stdout, all)
