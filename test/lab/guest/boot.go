@@ -87,9 +87,8 @@ func (g *Guest) waitBoot() (int, error) {
 
 // dropBoot removes what a boot has of its own: processes, cgroup and card.
 func (g *Guest) dropBoot() error {
-	left := members(g.spec.cgroup())
 	err := g.killCgroup()
-	reap(left)
+	reap(g.spec.cgroup())
 	return errors.Join(err, removeCgroup(g.spec.cgroup()), unplug(g.spec))
 }
 

@@ -30,18 +30,6 @@ func (g *Guest) killCgroup() error {
 	return err
 }
 
-// members lists the processes in a cgroup and below it.
-func members(dir string) []int {
-	var pids []int
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Name() == "cgroup.procs" {
-			pids = append(pids, readPIDs(path)...)
-		}
-		return nil
-	})
-	return pids
-}
-
 // readPIDs reads a cgroup.procs file; one that is gone holds none.
 func readPIDs(path string) []int {
 	data, err := os.ReadFile(path)
@@ -57,20 +45,56 @@ func readPIDs(path string) []int {
 	return pids
 }
 
-// reap takes killed processes' exit status when they have become this process's
-// children: in the seal this process is PID 1, which inherits the guest's systemd
-// when its manager dies first. Each is waited for by its own id, so that nobody
-// else's child is taken. Others' children are none of its business (ECHILD).
-func reap(pids []int) {
-	for _, pid := range pids {
+// reap takes the exit status of what was killed in a cgroup and has become this
+// process's child: in the seal this process is PID 1, which inherits the guest's
+// systemd when its manager dies first. Each is waited for by its own id, so that
+// nobody else's child is taken. The caller has waited for the manager itself.
+func reap(cgroup string) {
+	mine := strconv.Itoa(os.Getpid())
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is good
+	for _, path := range stats {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil || parentOf(path) != mine || !wasIn(pid, cgroup) {
+			continue
+		}
 		for range 100 {
-			got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
-			if got == pid || errors.Is(err, unix.ECHILD) {
+			if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); got == pid || err != nil {
 				break
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
+}
+
+// parentOf returns the parent's id from a stat file (proc(5), field 4; the name
+// in field 2 may hold anything, so fields are counted from its closing bracket).
+func parentOf(stat string) string {
+	data, err := os.ReadFile(stat)
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 2 {
+		return ""
+	}
+	return fields[1]
+}
+
+// wasIn says whether a process, dead or alive, belongs to a cgroup or one below.
+func wasIn(pid int, cgroup string) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return false
+	}
+	name := "/" + filepath.Base(filepath.Dir(cgroup)) + "/" + filepath.Base(cgroup)
+	for line := range strings.Lines(string(data)) {
+		// A dead process's line ends in " (deleted)" once the cgroup is gone.
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok &&
+			strings.Contains(strings.TrimSuffix(path, " (deleted)")+"/", name+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // SweepCgroups removes the empty cgroups below parent and parent itself: all that

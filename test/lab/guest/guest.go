@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"slices"
 	"sync"
 	"time"
 )
@@ -213,10 +212,7 @@ func (g *Guest) Kill() error {
 	}
 	g.mu.Lock()
 	g.asked, g.kill = true, true
-	manager := g.cmd.Process.Pid // supervise waits for this one
 	g.mu.Unlock()
-	inside := slices.DeleteFunc(members(g.spec.cgroup()), func(pid int) bool { return pid == manager })
-	defer func() { reap(inside) }()
 	for {
 		err := g.killCgroup()
 		select {

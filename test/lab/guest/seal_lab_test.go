@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -20,10 +21,11 @@ import (
 )
 
 // sealed marks the re-executed test process, which lives in namespaces of its own,
-// and tells it where the base root file system is; sealedRepo where its repository.
+// and tells it where the base root file system is; sealedRepo where its repository is, and sealedBy which process sealed it.
 const (
 	sealed     = "BAKEHOUSE_GUEST_TEST_BASE"
 	sealedRepo = "BAKEHOUSE_GUEST_TEST_REPO"
+	sealedBy   = "BAKEHOUSE_GUEST_TEST_PID"
 )
 
 // TestMain runs the tests in a small seal: the test binary starts itself again in
@@ -48,7 +50,8 @@ func reexec() int {
 	defer base.Close()
 	runtime.LockOSThread()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), sealed+"="+base.Dir, sealedRepo+"="+base.RepoDir)
+	cmd.Env = append(os.Environ(), sealed+"="+base.Dir, sealedRepo+"="+base.RepoDir,
+		sealedBy+"="+strconv.Itoa(os.Getpid()))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
@@ -130,7 +133,8 @@ func makeBridge() error {
 	return netlink.LinkSetUp(bridge)
 }
 
-// testCgroup keeps these tests apart from a lab that runs beside them.
+// testCgroup keeps these tests apart from a lab, or others of their kind, that run
+// beside them.
 func testCgroup() string {
-	return filepath.Join("/sys/fs/cgroup", fmt.Sprintf("bakehouse-guest-test-%d", os.Getppid()))
+	return filepath.Join("/sys/fs/cgroup", "bakehouse-guest-test-"+os.Getenv(sealedBy))
 }

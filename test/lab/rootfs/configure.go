@@ -24,6 +24,8 @@ func masked() []string {
 		"e2scrub_all.timer", "e2scrub_reap.service", "systemd-udevd.service",
 		"dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount",
 		"sys-kernel-tracing.mount",
+		// Debian 13 puts /tmp into memory; Ubuntu has it on the disk, and so in images.
+		"tmp.mount",
 	}
 }
 

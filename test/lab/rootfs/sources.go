@@ -141,7 +141,7 @@ func splitStanzas(data []byte) []map[string]string {
 // chooseSuite returns the suite to build: the one asked for, else bookworm where
 // the mirror has it, else the machine's own.
 func chooseSuite(all []source, asked, host string) (string, error) {
-	wanted := []string{"bookworm", host}
+	wanted := slices.Compact([]string{"bookworm", host})
 	if asked != "" {
 		wanted = []string{asked}
 	}

@@ -114,6 +114,7 @@ func TestChooseSuite(t *testing.T) {
 		{name: "else the machine's", host: "noble", have: mirror("noble", "noble-updates"), want: "noble"},
 		{name: "asked beats both", asked: "trixie", host: "bookworm", have: mirror("bookworm", "trixie"), want: "trixie"},
 		{name: "asked and absent", asked: "trixie", host: "bookworm", have: mirror("bookworm"), want: ""},
+		{name: "a machine without a name", have: mirror("sid"), want: ""},
 		{name: "updates alone are no suite", host: "bookworm", have: mirror("bookworm-updates"), want: ""},
 	} {
 		got, err := chooseSuite(c.have, c.asked, c.host)
