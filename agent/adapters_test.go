@@ -181,6 +181,43 @@ func TestObjectsAreRead(t *testing.T) {
 	}
 }
 
+func TestObjectsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for code, tc := range map[string]struct {
+		status  int
+		kind    fault.Kind
+		missing bool
+	}{
+		"NoSuchKey":    {http.StatusNotFound, fault.Internal, true},
+		"NoSuchBucket": {http.StatusNotFound, fault.Usage, false},
+		"AccessDenied": {http.StatusForbidden, fault.AWS, false},
+	} {
+		c := cloudAt(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tc.status)
+			fmt.Fprintf(w, `<?xml version="1.0"?><Error><Code>%s</Code><Message>a long text</Message><RequestId>1</RequestId></Error>`, code)
+		})
+		_, err := c.Store.Open(context.Background(), "builds", "key")
+		if fault.KindOf(err) != tc.kind || errors.Is(err, ErrNoObject) != tc.missing {
+			t.Errorf("%s: error is %v (kind %d)", code, err, fault.KindOf(err))
+		}
+		if text := fmt.Sprint(err); !strings.Contains(text, "s3://builds/key") || !strings.Contains(text, code) || strings.Contains(text, "RequestID") {
+			t.Errorf("%s: error reads %q, want object and code alone", code, text)
+		}
+	}
+}
+
+func TestParameterThatIsNotThereIsFinal(t *testing.T) {
+	t.Parallel()
+	c := cloudAt(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"__type":"ParameterNotFound"}`)
+	})
+	_, err := c.Secrets.Fetch(context.Background(), "ssm:/chef/validator")
+	if fault.KindOf(err) != fault.AWS || !isFinal(err) || !strings.Contains(fault.NextOf(err), "store the validator's key") {
+		t.Errorf("error is %v, final %v, next %q", err, isFinal(err), fault.NextOf(err))
+	}
+}
+
 func TestExecReportsHowAProgramEnded(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -73,11 +74,8 @@ func (a *Agent) FirstBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if j, err := a.openJournal(id); err != nil {
+	if done, err := a.completed(id); done || err != nil {
 		return err
-	} else if j.Complete() {
-		a.deps.Events.Note("first boot of " + id + " is complete")
-		return nil
 	}
 	unlock, err := a.lock(ctx)
 	if err != nil {
@@ -99,6 +97,20 @@ func (a *Agent) FirstBoot(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// completed says whether the journal on disk is that of a finished first boot of
+// instanceID; it needs no lock, because such a journal only ever gains deploys.
+func (a *Agent) completed(instanceID string) (bool, error) {
+	j, err := readJournal(a.path(agentconf.StateDir, "journal.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || j.InstanceID != instanceID || !j.Complete() {
+		return false, err
+	}
+	a.deps.Events.Note("first boot of " + instanceID + " is complete")
+	return true, nil
 }
 
 // Deploy pulls the channel's build and starts it: the last two stages of the

@@ -73,12 +73,13 @@ func secretFault(ref string, err error) error {
 	switch {
 	case awserr.IsNotFound(err):
 		next = "store the validator's key under " + ref + ", in the region of the instance"
+		err = finalError{err}
 	case awserr.IsAuth(err):
 		next = "give the instance profile the right to read " + ref + ", and to decrypt it"
 	case errors.Is(err, fs.ErrNotExist):
 		next = "put the validator's key at " + ref + " before boot-agent runs"
 	}
-	return fault.New(fault.AWS, next, fmt.Errorf("fetching %s: %w", ref, err))
+	return fault.New(fault.AWS, next, fmt.Errorf("%s: %w", ref, err))
 }
 
 func (s *secrets) parameter(ctx context.Context, name string) ([]byte, error) {
@@ -117,7 +118,7 @@ func (s *secrets) file(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, fault.Newf(fault.Usage, "put it below /run, which is a tmpfs", "fetching file:%s: it is on a disk, not on a tmpfs", path)
+		return nil, fault.Newf(fault.Usage, "put it below /run, which is a tmpfs", "file:%s is on a disk, not on a tmpfs", path)
 	}
 	return value, nil
 }
@@ -142,8 +143,25 @@ func (o *objects) Open(ctx context.Context, bucket, key string) (io.ReadCloser, 
 		return out.Body, nil
 	case awserr.IsNotFound(err):
 		return nil, fmt.Errorf("s3://%s/%s: %w (%s)", bucket, key, ErrNoObject, awserr.Code(err))
+	case awserr.IsNoBucket(err):
+		return nil, fault.New(fault.Usage, "correct the app's bucket in bakehouse.yaml and bake again, or make the bucket", fmt.Errorf("s3://%s/%s: %w", bucket, key, terse(err)))
 	case awserr.IsAuth(err):
-		return nil, fault.New(fault.AWS, "give the instance profile s3:GetObject on arn:aws:s3:::"+bucket+"/*, and s3:ListBucket on the bucket", fmt.Errorf("reading s3://%s/%s: %w", bucket, key, err))
+		return nil, fault.New(fault.AWS, "give the instance profile s3:GetObject on arn:aws:s3:::"+bucket+"/*, and s3:ListBucket on the bucket", fmt.Errorf("s3://%s/%s: %w", bucket, key, terse(err)))
 	}
-	return nil, fmt.Errorf("reading s3://%s/%s: %w", bucket, key, err)
+	return nil, fmt.Errorf("s3://%s/%s: %w", bucket, key, terse(err))
+}
+
+// terseError says an AWS error by its code; the SDK's own text is a paragraph
+// with two request ids in it.
+type terseError struct{ error }
+
+func (e terseError) Error() string { return awserr.Code(e.error) }
+func (e terseError) Unwrap() error { return e.error }
+
+// terse shortens err where it has a code.
+func terse(err error) error {
+	if awserr.Code(err) == "" {
+		return err
+	}
+	return terseError{err}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"bakehouse/internal/awserr"
 )
 
 // IMDS is the Metadata of a real instance. It speaks IMDSv2 only.
@@ -52,7 +54,7 @@ func (m *IMDS) Identity(ctx context.Context) (Identity, error) {
 
 func (m *IMDS) tags(ctx context.Context) (map[string]string, error) {
 	list, err := m.read(ctx, "tags/instance")
-	if isStatus(err, http.StatusNotFound) {
+	if awserr.Status(err) == http.StatusNotFound {
 		return nil, nil
 	}
 	if err != nil {
@@ -64,7 +66,7 @@ func (m *IMDS) tags(ctx context.Context) (map[string]string, error) {
 			continue
 		}
 		value, err := m.read(ctx, "tags/instance/"+key)
-		if isStatus(err, http.StatusNotFound) {
+		if awserr.Status(err) == http.StatusNotFound {
 			continue // removed since it was listed
 		}
 		if err != nil {
@@ -87,10 +89,4 @@ func (m *IMDS) read(ctx context.Context, path string) (string, error) {
 		return "", fmt.Errorf("reading instance metadata %s: %w", path, err)
 	}
 	return strings.TrimSpace(string(b)), nil
-}
-
-// isStatus says whether err carries that HTTP status.
-func isStatus(err error, status int) bool {
-	var h interface{ HTTPStatusCode() int }
-	return errors.As(err, &h) && h.HTTPStatusCode() == status
 }

@@ -39,7 +39,9 @@ func (s *session) register(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("preparing to talk to the Chef server: %w", err)
 	}
-	p := patience{Attempts: 6, Base: time.Second, Cap: 15 * time.Second}
+	// Each attempt holds several of chefapi's own, which span a restart of the
+	// server; these span more.
+	p := patience{Attempts: 4, Base: 2 * time.Second, Cap: 30 * time.Second}
 	if err := s.retry(ctx, p, func() error { return s.announce(ctx, self, public) }); err != nil {
 		return s.chefFault(err)
 	}
@@ -158,7 +160,7 @@ func (s *session) announce(ctx context.Context, self Chef, public []byte) error 
 	case errors.Is(err, chefapi.ErrUnauthorized):
 		return fault.New(fault.Chef, "check "+s.conf.Chef.ValidatorKey+" and this machine's clock (timedatectl)", fmt.Errorf("registering as %s: %w", s.conf.Chef.ValidationClient, err))
 	case !errors.Is(err, chefapi.ErrExists):
-		return fmt.Errorf("registering client %s: %w", s.j.Node, err)
+		return fmt.Errorf("registering: %w", err)
 	}
 	return s.proveOurs(ctx, self)
 }

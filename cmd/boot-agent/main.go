@@ -26,7 +26,10 @@ func run(args []string, out, errOut io.Writer) int {
 	err := dispatch(ctx, args, out, errOut)
 	var sig *signalError
 	if errors.As(context.Cause(ctx), &sig) && err != nil {
-		err = fault.New(sig.kind(), "nothing is lost: the next start resumes where this one stopped", fmt.Errorf("%w: %w", sig, err))
+		if !errors.Is(err, sig) {
+			err = fmt.Errorf("%w: %w", sig, err)
+		}
+		err = fault.New(sig.kind(), "nothing is lost: the next start resumes where this one stopped", err)
 	}
 	printError(errOut, err)
 	return fault.ExitCode(err)
