@@ -181,7 +181,7 @@ type Machine struct {
 	State     string // the true EC2 state name
 	UserData  []byte
 	PublicKey string // of its key pair, in authorized_keys form; "" without one
-	LeaderPID int // 0 when no guest runs
+	LeaderPID int    // 0 when no guest runs
 	BootedAt  time.Time
 	Boots     int
 	Problem   string

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +30,13 @@ type Command struct {
 // The calling thread moves into the namespaces and the fork happens on it, so
 // the command is our own child: its exit code and signals need no helper.
 // The thread is thrown away afterwards (its goroutine ends locked).
-func Enter(pid int, c Command) (int, error) {
+func Enter(pid int, c Command) (int, error) { return c.runAfter(func() error { return join(pid) }) }
+
+// Run is Enter for a caller who is inside already.
+func Run(c Command) (int, error) { return c.runAfter(func() error { return nil }) }
+
+// runAfter moves a thread of its own, then runs the command from it.
+func (c Command) runAfter(move func() error) (int, error) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 	defer signal.Stop(signals)
@@ -40,28 +47,33 @@ func Enter(pid int, c Command) (int, error) {
 	done := make(chan outcome, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread dies with the goroutine
-		code, err := enterAndWait(pid, c, signals)
+		if err := move(); err != nil {
+			done <- outcome{1, err}
+			return
+		}
+		code, err := c.wait(signals)
 		done <- outcome{code, err}
 	}()
 	got := <-done
 	return got.code, got.err
 }
 
-func enterAndWait(pid int, c Command, signals <-chan os.Signal) (int, error) {
-	if err := join(pid); err != nil {
-		return 1, err
-	}
-	path, err := exec.LookPath(c.Args[0])
-	if err != nil {
-		return 127, fmt.Errorf("finding %s: %w", c.Args[0], err)
+// wait starts the command on the calling thread and waits for its end.
+func (c Command) wait(signals <-chan os.Signal) (int, error) {
+	path := c.Args[0]
+	if !strings.Contains(path, "/") { // with one it is meant from Dir, where the child starts
+		var err error
+		if path, err = exec.LookPath(path); err != nil {
+			return 127, fmt.Errorf("finding %s: %w", c.Args[0], err)
+		}
 	}
 	cmd := &exec.Cmd{Path: path, Args: c.Args, Env: c.Env, Dir: c.Dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if err := cmd.Start(); err != nil {
-		return 126, fmt.Errorf("running %s in the seal: %w", c.Args[0], err)
+		return 126, fmt.Errorf("running %s in the lab: %w", c.Args[0], err)
 	}
 	go relay(cmd.Process, signals)
-	err = cmd.Wait()
+	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return 1, fmt.Errorf("waiting for %s: %w", c.Args[0], err)
