@@ -34,12 +34,12 @@ func (g *Gateway) createImage(ctx context.Context, c *call) (reply, error) {
 	}
 	imageID := doc.value("imageId")
 	g.images.edit(imageID, func(im *image) { *im = entry })
-	if err := g.tagSnapshots(ctx, c, imageID, tags); err != nil {
-		return reply{}, err
-	}
 	noReboot := c.form.Get("NoReboot") == "true"
 	cancel := g.background(ctx, func(ctx context.Context) { g.snapshot(ctx, id, imageID, noReboot) })
 	g.images.update(imageID, func(im *image) { im.cancel = cancel })
+	if err := g.tagSnapshots(ctx, c, imageID, tags); err != nil {
+		return reply{}, err
+	}
 	return withTree(c, rep, doc), nil
 }
 

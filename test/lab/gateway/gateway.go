@@ -179,6 +179,7 @@ func (g *Gateway) answer(out *tap, r *http.Request, c *call) {
 	if err != nil {
 		rep = renderError(c, asAPIError(err))
 	}
+	rep.header.Set("X-Amzn-Requestid", c.id) // the record's, not moto's
 	writeReply(out, rep)
 }
 

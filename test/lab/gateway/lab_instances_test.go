@@ -33,6 +33,9 @@ func testLaunch(b *bench) {
 			b.t.Errorf("interface: association %v, attachment %+v", eni.Association, eni.Attachment)
 		}
 	}
+	if len(i.SecurityGroups) != 1 || *i.SecurityGroups[0].GroupName != "default" {
+		b.t.Errorf("groups are %+v, want the default one", i.SecurityGroups)
+	}
 	if b.machines.nudges == 0 {
 		b.t.Error("the hypervisor was not nudged")
 	}
@@ -203,6 +206,10 @@ func testStates(b *bench) {
 	want(types.InstanceStateNameRunning)
 	b.machines.set(id, "stopping") // the guest powers itself off
 	want(types.InstanceStateNameStopping)
+}
+
+func testTermination(b *bench) {
+	id := *b.run().InstanceId
 	b.machines.set(id, "running")
 	end, err := b.ec2.TerminateInstances(b.ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 	if err != nil {
@@ -212,11 +219,12 @@ func testStates(b *bench) {
 	if was != types.InstanceStateNameRunning || is != types.InstanceStateNameShuttingDown {
 		b.t.Errorf("TerminateInstances says %s to %s", was, is)
 	}
-	want(types.InstanceStateNameShuttingDown)
+	if got := b.describe(id).State.Name; got != types.InstanceStateNameShuttingDown {
+		b.t.Errorf("instance is %s while its machine runs", got)
+	}
 	b.machines.set(id, "terminated")
-	want(types.InstanceStateNameTerminated)
-	if i := b.describe(id); i.PrivateIpAddress != nil || len(i.NetworkInterfaces) != 0 {
-		b.t.Errorf("a terminated instance keeps %v", aws.ToString(i.PrivateIpAddress))
+	if i := b.describe(id); i.State.Name != types.InstanceStateNameTerminated || i.PrivateIpAddress != nil || len(i.NetworkInterfaces) != 0 {
+		b.t.Errorf("a terminated instance is %s and keeps %v", i.State.Name, aws.ToString(i.PrivateIpAddress))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -230,9 +231,9 @@ func (b *bench) calls(action string) []gateway.Record {
 	return out
 }
 
-// TestGateway holds every test against the one real moto.
-func TestGateway(t *testing.T) {
-	t.Parallel()
+// startMoto starts the one real moto of the tests and stops it behind them.
+func startMoto(t *testing.T) *url.URL {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	command, err := moto.Find(ctx, t.TempDir())
@@ -261,11 +262,20 @@ func TestGateway(t *testing.T) {
 			t.Logf("moto said:\n%s", tail(log.String(), 4000))
 		}
 	})
+	return server.URL()
+}
+
+// TestGateway holds every case against the one real moto.
+func TestGateway(t *testing.T) {
+	t.Parallel()
+	upstream := startMoto(t)
+	all := cases()
+	maps.Copy(all, otherCases())
 	t.Run("cases", func(t *testing.T) {
-		for name, test := range cases() {
+		for name, test := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				test(newBench(t, server.URL()))
+				test(newBench(t, upstream))
 			})
 		}
 	})
@@ -275,18 +285,24 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 func cases() map[string]func(*bench) {
 	return map[string]func(*bench){
-		"launch gives a private address only":        testLaunch,
-		"launch reads an empty subnet as none":       testEmptySubnet,
-		"launch is idempotent by client token":       testClientToken,
-		"launch copies the template":                 testTemplate,
-		"states follow the machine":                  testStates,
-		"state filters see the true state":           testStateFilters,
-		"terminated instances vanish":                testVanish,
-		"terminated instances cannot be started":     testIncorrectState,
-		"interfaces and groups are freed":            testSecurityGroup,
-		"console comes from the machine":             testConsole,
-		"metadata options are kept":                  testMetadataOptions,
-		"public addresses are refused":               testAllocateAddress,
+		"launch gives a private address only":    testLaunch,
+		"launch reads an empty subnet as none":   testEmptySubnet,
+		"launch is idempotent by client token":   testClientToken,
+		"launch copies the template":             testTemplate,
+		"states follow the machine":              testStates,
+		"state filters see the true state":       testStateFilters,
+		"terminated instances vanish":            testVanish,
+		"terminated instances cannot be started": testIncorrectState,
+		"interfaces and groups are freed":        testSecurityGroup,
+		"termination follows the machine":        testTermination,
+		"console comes from the machine":         testConsole,
+		"metadata options are kept":              testMetadataOptions,
+		"public addresses are refused":           testAllocateAddress,
+	}
+}
+
+func otherCases() map[string]func(*bench) {
+	return map[string]func(*bench){
 		"image is pending until its snapshot ends":   testImage,
 		"image fails when its snapshot fails":        testImageFails,
 		"image names are unique and well-formed":     testImageNames,

@@ -58,6 +58,7 @@ func (g *Gateway) launched(c *call, rep reply) (reply, error) {
 		n.set(running, "instanceState", "name") // moto's word; its reply says pending
 		g.rewriteInstance(n)
 	}
+	rep.header = rep.header.Clone() // several calls may get this one answer
 	return withTree(c, rep, doc), nil
 }
 
@@ -151,14 +152,38 @@ func (g *Gateway) completeNetwork(ctx context.Context, c *call, form url.Values)
 		}
 		nic.Set("SubnetId", subnet)
 	}
-	if len(indexed(form, "SecurityGroupId")) == 0 {
-		for key, v := range nic { // the instance's own groups are those of its first interface
-			if strings.HasPrefix(key, "SecurityGroupId.") {
-				form[key] = v
-			}
+	setIndexed(form, "NetworkInterface", nics)
+	return g.completeGroups(ctx, c, form, nic)
+}
+
+// completeGroups gives the instance the groups of its first interface, or the
+// VPC's default group: moto would leave it without any.
+func (g *Gateway) completeGroups(ctx context.Context, c *call, form, nic url.Values) error {
+	if len(flat(form, "SecurityGroupId"))+len(flat(form, "SecurityGroup")) > 0 {
+		return nil
+	}
+	for key, v := range nic {
+		if strings.HasPrefix(key, "SecurityGroupId.") {
+			form[key] = v
 		}
 	}
-	setIndexed(form, "NetworkInterface", nics)
+	if len(flat(form, "SecurityGroupId")) > 0 || nic.Get("NetworkInterfaceId") != "" {
+		return nil
+	}
+	subnet, err := g.ask(ctx, c, "DescribeSubnets", url.Values{"SubnetId.1": {nic.Get("SubnetId")}})
+	if err != nil {
+		return err
+	}
+	groups, err := g.ask(ctx, c, "DescribeSecurityGroups", url.Values{
+		"Filter.1.Name": {"group-name"}, "Filter.1.Value.1": {"default"},
+		"Filter.2.Name": {"vpc-id"}, "Filter.2.Value.1": {subnet.value("subnetSet", "item", "vpcId")},
+	})
+	if err != nil {
+		return err
+	}
+	if id := groups.value("securityGroupInfo", "item", "groupId"); id != "" {
+		form.Set("SecurityGroupId.1", id)
+	}
 	return nil
 }
 
