@@ -80,7 +80,7 @@ func cloudAt(t *testing.T, h http.HandlerFunc) Cloud {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	return NewCloud(AWS{Region: "eu-west-1", Endpoint: srv.URL, Keys: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET", SessionToken: "SESSION"}})
+	return NewCloud(AWS{Region: "eu-west-1", Endpoint: srv.URL, Keys: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET", SessionToken: "SESSION"}, Agent: "bakehouse-boot-agent/1.2.3"})
 }
 
 func TestSecretsAreFetchedSigned(t *testing.T) {
@@ -92,6 +92,8 @@ func TestSecretsAreFetchedSigned(t *testing.T) {
 			t.Errorf("request body: %v", err)
 		}
 		switch target := r.Header.Get("X-Amz-Target"); {
+		case r.Header.Get("User-Agent") != "bakehouse-boot-agent/1.2.3":
+			t.Errorf("User-Agent is %q", r.Header.Get("User-Agent"))
 		case r.Header.Get("X-Amz-Security-Token") != "SESSION":
 			t.Error("the session token is missing")
 		case target == "AmazonSSM.GetParameter" && in["Name"] == "/chef/validator" && in["WithDecryption"] == true && strings.Contains(auth, "/eu-west-1/ssm/aws4_request"):
@@ -168,6 +170,9 @@ func TestObjectsAreRead(t *testing.T) {
 	c := cloudAt(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/builds/web/channels/production.json" {
 			t.Errorf("asked for %s, want the path style", r.URL.Path)
+		}
+		if agent := r.Header.Get("User-Agent"); !strings.Contains(agent, "bakehouse-boot-agent/1.2.3") {
+			t.Errorf("User-Agent is %q", agent)
 		}
 		fmt.Fprint(w, "content")
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
@@ -30,12 +31,17 @@ type AWS struct {
 	Endpoint string          // of all services; "" is AWS's own
 	Keys     aws.Credentials // used instead of the instance's role when set
 	Metadata *IMDS           // where the role's credentials come from
+	Agent    string          // NAME/VERSION for the User-Agent header, where access logs show it
 }
 
 // NewCloud makes the Cloud of a real instance. The S3 client stays concrete:
 // held in an interface, every method of it would be linked in.
 func NewCloud(a AWS) Cloud {
-	cfg := aws.Config{Region: a.Region, RetryMaxAttempts: 5, AppID: "bakehouse-agent"}
+	name, version, _ := strings.Cut(a.Agent, "/")
+	cfg := aws.Config{Region: a.Region, RetryMaxAttempts: 5}
+	if name != "" {
+		cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKeyValue(name, version))
+	}
 	if a.Endpoint != "" {
 		cfg.BaseEndpoint = aws.String(a.Endpoint)
 	}
@@ -45,7 +51,7 @@ func NewCloud(a AWS) Cloud {
 		cfg.Credentials = aws.NewCredentialsCache(ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = a.Metadata.client }))
 	}
 	return Cloud{
-		Secrets: &secrets{api: &jsonAPI{cfg: cfg, http: &http.Client{Timeout: 30 * time.Second}, now: time.Now}, inMemory: inMemory},
+		Secrets: &secrets{api: &jsonAPI{cfg: cfg, agent: a.Agent, http: &http.Client{Timeout: 30 * time.Second}, now: time.Now}, inMemory: inMemory},
 		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
 			o.UsePathStyle = a.Endpoint != "" // an endpoint of one's own seldom has a host name per bucket
 		})},
@@ -56,9 +62,10 @@ func NewCloud(a AWS) Cloud {
 // each. Their SDK clients carry every operation's schema: 1.3 MB for
 // Parameter Store alone. The agent's own retries are enough here.
 type jsonAPI struct {
-	cfg  aws.Config
-	http *http.Client
-	now  func() time.Time
+	cfg   aws.Config
+	agent string // User-Agent
+	http  *http.Client
+	now   func() time.Time
 }
 
 // operation names one call: the service as in its host name and signature, and
@@ -78,7 +85,7 @@ func (j *jsonAPI) call(ctx context.Context, op operation, in, out any) error {
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	req.Header.Set("X-Amz-Target", op.target)
-	req.Header.Set("User-Agent", j.cfg.AppID)
+	req.Header.Set("User-Agent", j.agent)
 	if err := j.sign(ctx, req, body, op.service); err != nil {
 		return err
 	}

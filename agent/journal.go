@@ -83,6 +83,7 @@ type Journal struct {
 	KeyFingerprint string   `json:"key_fingerprint,omitempty"` // SHA-256 of the public key that this instance announces
 	Reboots        int      `json:"reboots,omitempty"`         // asked for by Chef runs
 	Build          string   `json:"build,omitempty"`           // the build that pull put in place
+	PeakRSSKiB     int64    `json:"peak_rss_kib,omitempty"`    // largest resident set of an agent's process, without the Chef client's
 	Stages         []Record `json:"stages"`
 	Deploy         *Record  `json:"deploy,omitempty"` // the last deploy after first boot
 	Log            []string `json:"log,omitempty"`    // last lines of the Chef run that failed
@@ -170,6 +171,7 @@ func readJournal(path string) (*Journal, error) {
 
 // save stores the journal so that it survives a power cut.
 func (s *session) save() error {
+	s.j.PeakRSSKiB = max(s.j.PeakRSSKiB, peakRSS())
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

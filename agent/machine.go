@@ -57,6 +57,16 @@ func (Exec) Run(ctx context.Context, c Command) error {
 	return &ExitError{Code: exit.ExitCode()}
 }
 
+// peakRSS is the largest resident set that this process has had, in KiB; 0
+// where the system does not say.
+func peakRSS() int64 {
+	var use unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &use); err != nil {
+		return 0
+	}
+	return int64(use.Maxrss)
+}
+
 // SystemClock is the Clock of a real machine.
 type SystemClock struct{}
 

@@ -22,6 +22,7 @@ type Status struct {
 	Group      string        `json:"group,omitempty"`
 	Current    string        `json:"current,omitempty"` // build id that ROOT/current points at
 	Reboots    int           `json:"reboots,omitempty"`
+	PeakRSSKiB int64         `json:"peak_rss_kib,omitempty"` // of the agent's own process
 	Stages     []StageStatus `json:"stages"`
 	Deploy     *Record       `json:"deploy,omitempty"`
 	Why        string        `json:"why,omitempty"`  // error of the stage that failed
@@ -60,6 +61,7 @@ func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, erro
 		st.State = stateOf(j, locked(filepath.Join(root, agentconf.StateDir, "lock")))
 	}
 	st.InstanceID, st.Node, st.Reboots, st.Deploy, st.Log = j.InstanceID, j.Node, j.Reboots, j.Deploy, j.Log
+	st.PeakRSSKiB = j.PeakRSSKiB
 	st.Region, st.Group = j.Identity.Region, j.Identity.Group()
 	for _, r := range j.Stages {
 		st.Stages = append(st.Stages, StageStatus{Record: r, Seconds: seconds(r, now)})

@@ -74,6 +74,7 @@ func TestStatusJSON(t *testing.T) {
 	var got struct {
 		State   string `json:"state"`
 		Current string `json:"current"`
+		Peak    int64  `json:"peak_rss_kib"`
 		Stages  []struct {
 			Stage, State, Started, Ended string
 			Seconds                      float64
@@ -83,7 +84,7 @@ func TestStatusJSON(t *testing.T) {
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.State != "complete" || got.Current == "" || len(got.Stages) != 5 || got.Stages[4].Stage != "start" || got.Stages[4].Runs != 1 {
+	if got.State != "complete" || got.Current == "" || len(got.Stages) != 5 || got.Stages[4].Stage != "start" || got.Stages[4].Runs != 1 || got.Peak == 0 {
 		t.Errorf("status is %s", b)
 	}
 	if _, err := time.Parse(time.RFC3339Nano, got.Stages[2].Ended); err != nil {

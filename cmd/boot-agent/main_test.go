@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,5 +63,17 @@ func TestConfigurationThatIsMissingOrWrong(t *testing.T) {
 		if code != 2 || !strings.Contains(errOut, missing) {
 			t.Errorf("%s without a configuration: exit %d, stderr\n%s", command, code, errOut)
 		}
+	}
+}
+
+func TestEnvironmentFileAsTheBakerWritesIt(t *testing.T) {
+	t.Parallel()
+	got, err := parseEnv("agent.env", "# comment\n\nHTTPS_PROXY=\"http://u:p\\\"\\\\@proxy:3128\"\nPLAIN=a=b\nEMPTY=\n")
+	want := [][2]string{{"HTTPS_PROXY", `http://u:p"\@proxy:3128`}, {"PLAIN", "a=b"}, {"EMPTY", ""}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("read %q, %v; want %q", got, err, want)
+	}
+	if _, err := parseEnv("agent.env", "A=b\nnonsense\n"); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "agent.env:2") {
+		t.Errorf("error is %v, want one with file and line", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"bakehouse/agent"
+	"bakehouse/internal/agentconf"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/fault"
 )
@@ -24,6 +25,9 @@ const rebootWait = 10 * time.Minute
 func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*agent.Agent, context.Context) error) error {
 	conf, err := load(opts)
 	if err != nil {
+		return err
+	}
+	if err := adoptEnv(agentconf.EnvPath); err != nil {
 		return err
 	}
 	metadata := agent.NewIMDS(os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"))
@@ -73,6 +77,7 @@ func connect(metadata *agent.IMDS) func(context.Context, string) (agent.Cloud, e
 				SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
 			},
 			Metadata: metadata,
+			Agent:    "bakehouse-boot-agent/" + versionOf(),
 		}), nil
 	}
 }
