@@ -202,6 +202,27 @@ func TestJSONResults(t *testing.T) {
 	}
 }
 
+func TestProgressGoesToStderr(t *testing.T) {
+	t.Parallel()
+	b, dir := newBench(), tree(t, "v1")
+	code, out, errs := b.run("push", dir, "--app", "web", "--channel", "production")
+	id := strings.TrimSpace(out)
+	for _, want := range []string{"pack", "upload", "build " + id[:12] + " of web pushed (1 entries, ", "build " + id[:12] + " is live on production of web (serial 1, the first)"} {
+		if code != 0 || !strings.Contains(errs, want) {
+			t.Errorf("code %d, no %q in\n%s", code, want, errs)
+		}
+	}
+	_, _, errs = b.run("push", dir, "--app", "web", "-o", "json")
+	for line := range strings.Lines(errs) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("with --output json stderr has the line %q", line)
+		}
+	}
+	if !strings.Contains(errs, "was there already") {
+		t.Errorf("the second push does not say so:\n%s", errs)
+	}
+}
+
 func TestSettingsComeFromFlagThenFile(t *testing.T) {
 	t.Parallel()
 	b := newBench()

@@ -48,6 +48,19 @@ func IsTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// Columns returns how wide the terminal w is; 0 when it is none.
+func Columns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
+}
+
 // Main runs the tool in the real process and returns its exit code.
 //
 // SIGINT, SIGTERM and SIGHUP (unless ignored, as under nohup) end the action's

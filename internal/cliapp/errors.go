@@ -10,10 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 )
-
-// usageLines bounds how many lines a usage error takes on the terminal.
-const usageLines = 5
 
 // Usagef makes a usage error (exit code 2). Without a next step of its own it
 // is printed with a pointer to the command's --help.
@@ -21,21 +19,16 @@ func Usagef(format string, args ...any) error {
 	return fault.Newf(fault.Usage, "", format, args...)
 }
 
-// printError writes "tool: error: cause" and, indented, the next step. A usage
-// error is cut to usageLines lines; other errors may list what remains.
+// printError prints err in at most five lines; but an error that says what was
+// left behind is printed whole, because that list is what remains to be done.
 func printError(w io.Writer, tool string, err error) {
-	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-	next := fault.NextOf(err)
-	room := usageLines
-	if next != "" {
-		room--
+	if fault.KindOf(err) != fault.Leftover {
+		ui.PrintError(w, tool, err)
+		return
 	}
-	if fault.KindOf(err) == fault.Usage && len(lines) > room {
-		lines = append(lines[:room-1], fmt.Sprintf("  … and %d more lines", len(lines)-room+1))
-	}
-	fmt.Fprintf(w, "%s: error: %s\n", tool, strings.Join(lines, "\n"))
-	if next != "" {
-		fmt.Fprintf(w, "  next: %s\n", strings.ReplaceAll(next, "\n", " "))
+	fmt.Fprintf(w, "%s: error: %s\n", tool, strings.TrimSpace(err.Error()))
+	if next := fault.NextOf(err); next != "" {
+		fmt.Fprintf(w, "  next: %s\n", next)
 	}
 }
 
