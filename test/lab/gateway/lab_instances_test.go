@@ -209,7 +209,8 @@ func testStates(b *bench) {
 }
 
 func testTermination(b *bench) {
-	id := *b.run().InstanceId
+	launched := b.run()
+	id := *launched.InstanceId
 	b.machines.set(id, "running")
 	end, err := b.ec2.TerminateInstances(b.ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 	if err != nil {
@@ -226,6 +227,10 @@ func testTermination(b *bench) {
 	if i := b.describe(id); i.State.Name != types.InstanceStateNameTerminated || i.PrivateIpAddress != nil || len(i.NetworkInterfaces) != 0 {
 		b.t.Errorf("a terminated instance is %s and keeps %v", i.State.Name, aws.ToString(i.PrivateIpAddress))
 	}
+	_, err = b.ec2.DescribeVolumes(b.ctx, &ec2.DescribeVolumesInput{
+		VolumeIds: []string{*launched.BlockDeviceMappings[0].Ebs.VolumeId},
+	})
+	wantCode(b.t, "the root volume of a terminated instance", err, "InvalidVolume.NotFound")
 }
 
 func testStateFilters(b *bench) {

@@ -18,6 +18,7 @@ type Record struct {
 	Status    int       `json:"status"`
 	Code      string    `json:"code,omitempty"` // AWS error code
 	Caller    string    `json:"caller"`         // name if known, else access key id
+	Agent     string    `json:"agent,omitempty"`  // our tool and its version, as in bakehouse-bake-ami/1.2.3
 	Source    string    `json:"source,omitempty"`
 	Millis    float64   `json:"ms"`
 	RequestID string    `json:"request_id"`
@@ -41,7 +42,7 @@ func newRecorder(out io.Writer) *recorder { return &recorder{out: out} }
 func (r *recorder) add(c *call, t *tap, started, ended time.Time) {
 	rec := Record{
 		Time: started.UTC(), Service: c.service, Action: c.action, Status: t.status, Caller: c.caller,
-		Millis: float64(ended.Sub(started).Microseconds()) / 1000, RequestID: c.id, Fault: t.fault, Lost: t.lost,
+		Agent: toolOf(c.header.Get("User-Agent")), Millis: float64(ended.Sub(started).Microseconds()) / 1000, RequestID: c.id, Fault: t.fault, Lost: t.lost,
 	}
 	if rec.Caller == "" {
 		rec.Caller = c.accessKey
@@ -95,4 +96,10 @@ func errorCode(header string, head []byte) string {
 		}
 	}
 	return code
+}
+
+// toolOf is the part of a User-Agent that names one of the house's tools, ""
+// when another program calls.
+func toolOf(userAgent string) string {
+	return regexp.MustCompile(`bakehouse-[a-z-]+(/\S+)?`).FindString(userAgent)
 }
