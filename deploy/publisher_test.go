@@ -162,6 +162,8 @@ func TestPushEndsWithItsContext(t *testing.T) {
 	if _, err := p.Push(ctx, Source{App: "web", Dir: tree(t, "v1")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled while uploading: %v", err)
 	}
+	f.mu.Lock() // the server may still be at the cancelled request
+	defer f.mu.Unlock()
 	for key := range f.objects {
 		if strings.HasSuffix(key, "manifest.json") {
 			t.Errorf("a cancelled push left %s", key)

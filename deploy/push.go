@@ -92,9 +92,9 @@ func (p *Publisher) scratch() (*os.File, error) {
 func (p *Publisher) pack(ctx context.Context, dir string, f *os.File) (release.Packed, error) {
 	var packed release.Packed
 	err := p.step("pack", func(detail func(string)) (err error) {
-		packed, err = release.Pack(ctx, dir, &meter{w: f, detail: detail})
+		packed, err = release.Pack(ctx, dir, &meter{w: f, now: p.now, detail: detail})
 		if err == nil {
-			detail(fmt.Sprintf("%d entries, %s to %s", packed.Files, FormatSize(packed.UnpackedSize), FormatSize(packed.Size)))
+			detail(fmt.Sprintf("%s, %s to %s", FormatEntries(packed.Files), FormatSize(packed.UnpackedSize), FormatSize(packed.Size)))
 		}
 		return err
 	})
@@ -189,17 +189,22 @@ func (p *Publisher) publish(ctx context.Context, m release.Manifest) (release.Ma
 	return m, err
 }
 
-// meter counts what is packed.
+// meter counts what is packed, and tells once a second.
 type meter struct {
 	w      io.Writer
+	now    func() time.Time
 	n      int64
+	told   time.Time
 	detail func(string)
 }
 
 func (m *meter) Write(b []byte) (int, error) {
 	n, err := m.w.Write(b)
 	m.n += int64(n)
-	m.detail(FormatSize(m.n))
+	if now := m.now(); now.Sub(m.told) >= time.Second {
+		m.told = now
+		m.detail(FormatSize(m.n))
+	}
 	return n, err
 }
 
@@ -225,4 +230,12 @@ func FormatSize(n int64) string {
 		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 	}
 	return fmt.Sprintf("%d B", n)
+}
+
+// FormatEntries prints how many entries a build has.
+func FormatEntries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }

@@ -123,5 +123,5 @@ func describePush(p deploy.Pushed) string {
 	if p.Reused {
 		how = "was there already"
 	}
-	return fmt.Sprintf("build %s of %s %s (%d entries, %s)", m.ID.Short(), m.App, how, m.Files, deploy.FormatSize(m.Size))
+	return fmt.Sprintf("build %s of %s %s (%s, %s)", m.ID.Short(), m.App, how, deploy.FormatEntries(m.Files), deploy.FormatSize(m.Size))
 }

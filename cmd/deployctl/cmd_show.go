@@ -120,7 +120,7 @@ func manifestRows(m release.Manifest) [][]string {
 		{"build", string(m.ID)},
 		{"app", m.App},
 		{"pushed", stamp(m.CreatedAt, m.PackedBy)},
-		{"size", fmt.Sprintf("%s, unpacked %s in %d entries", deploy.FormatSize(m.Size), deploy.FormatSize(m.UnpackedSize), m.Files)},
+		{"size", fmt.Sprintf("%s, unpacked %s in %s", deploy.FormatSize(m.Size), deploy.FormatSize(m.UnpackedSize), deploy.FormatEntries(m.Files))},
 	}
 	if m.Commit != "" {
 		rows = append(rows, []string{"commit", m.Commit})

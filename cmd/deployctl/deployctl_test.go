@@ -163,7 +163,7 @@ func TestPushPromoteShow(t *testing.T) {
 	}
 	for args, parts := range map[string][]string{
 		"show --app web --channel staging": {"channel   staging\n", "serial    2\n", "before    " + one + "\n", "build     " + two + "\n", "commit    c0ffee\n"},
-		"show --app web " + one[:8]:        {"build   " + one + "\n", "pushed  2026-03-04T05:06:07Z by ann@host\n", "in 1 entries\n"},
+		"show --app web " + one[:8]:        {"build   " + one + "\n", "pushed  2026-03-04T05:06:07Z by ann@host\n", "in 1 entry\n"},
 	} {
 		out := b.ok(t, strings.Fields(args)...)
 		for _, part := range parts {
@@ -207,7 +207,7 @@ func TestProgressGoesToStderr(t *testing.T) {
 	b, dir := newBench(), tree(t, "v1")
 	code, out, errs := b.run("push", dir, "--app", "web", "--channel", "production")
 	id := strings.TrimSpace(out)
-	for _, want := range []string{"pack", "upload", "build " + id[:12] + " of web pushed (1 entries, ", "build " + id[:12] + " is live on production of web (serial 1, the first)"} {
+	for _, want := range []string{"pack", "upload", "build " + id[:12] + " of web pushed (1 entry, ", "build " + id[:12] + " is live on production of web (serial 1, the first)"} {
 		if code != 0 || !strings.Contains(errs, want) {
 			t.Errorf("code %d, no %q in\n%s", code, want, errs)
 		}
