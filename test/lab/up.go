@@ -51,8 +51,10 @@ func up(p place, args []string) (int, error) {
 	}
 	defer unlock()
 	say := stamped(os.Stdout, time.Now)
-	if _, ok, err := p.running(); err != nil || ok {
-		say("the lab is up already")
+	if up, err := p.answers(); err != nil || up {
+		if up {
+			say("the lab is up already")
+		}
 		return 0, err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -63,6 +65,22 @@ func up(p place, args []string) (int, error) {
 		return 130, errors.Join(err, errors.New("bringing the lab up: interrupted; nothing is left"))
 	}
 	return 0, err
+}
+
+// answers tells whether a lab is up and well. One that lives and does not answer
+// is dying (its first process waits for all the others), or hangs: it is ended,
+// since nobody else can be starting it while we hold the lock.
+func (p place) answers() (bool, error) {
+	r, alive, err := p.running()
+	if err != nil || !alive {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askPatience)
+	defer cancel()
+	if _, err := p.client().Status(ctx); err == nil {
+		return true, nil
+	}
+	return false, p.stop(r)
 }
 
 // stamped prints lines with the time of day and the seconds since the start.
