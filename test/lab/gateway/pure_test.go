@@ -273,8 +273,8 @@ func TestToolOf(t *testing.T) {
 	t.Parallel()
 	for agent, want := range map[string]string{
 		"aws-sdk-go-v2/1.48.0 os/linux bakehouse-bake-ami/1.2.3 api/ec2#1": "bakehouse-bake-ami/1.2.3",
-		"bakehouse-boot-agent/dev":                                         "bakehouse-boot-agent/dev",
-		"aws-cli/2.0":                                                      "",
+		"bakehouse-boot-agent/dev": "bakehouse-boot-agent/dev",
+		"aws-cli/2.0":              "",
 	} {
 		if got := toolOf(agent); got != want {
 			t.Errorf("toolOf(%q) is %q", agent, got)

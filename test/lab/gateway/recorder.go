@@ -16,9 +16,9 @@ type Record struct {
 	Service   string    `json:"service"`
 	Action    string    `json:"action"`
 	Status    int       `json:"status"`
-	Code      string    `json:"code,omitempty"` // AWS error code
-	Caller    string    `json:"caller"`         // name if known, else access key id
-	Agent     string    `json:"agent,omitempty"`  // our tool and its version, as in bakehouse-bake-ami/1.2.3
+	Code      string    `json:"code,omitempty"`  // AWS error code
+	Caller    string    `json:"caller"`          // name if known, else access key id
+	Agent     string    `json:"agent,omitempty"` // our tool and its version, as in bakehouse-bake-ami/1.2.3
 	Source    string    `json:"source,omitempty"`
 	Millis    float64   `json:"ms"`
 	RequestID string    `json:"request_id"`
