@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -137,4 +138,32 @@ func makeBridge() error {
 // beside them.
 func testCgroup() string {
 	return filepath.Join("/sys/fs/cgroup", "bakehouse-guest-test-"+os.Getenv(sealedBy))
+}
+
+func assertNoHostSide(t *testing.T, spec Spec) {
+	t.Helper()
+	if _, err := netlink.LinkByName(spec.hostLink()); err == nil {
+		t.Error("the cable is left")
+	}
+	if isMountPoint(spec.merged()) {
+		t.Error("the overlay is left")
+	}
+	if _, err := os.Stat(spec.cgroup()); err == nil {
+		t.Error("the cgroup is left")
+	}
+}
+
+func labLinks(t *testing.T) int {
+	t.Helper()
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, l := range links {
+		if strings.HasPrefix(l.Attrs().Name, "lab") {
+			count++
+		}
+	}
+	return count
 }
