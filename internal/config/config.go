@@ -1,94 +1,133 @@
 // Package config reads bakehouse.yaml, strictly: an unknown key, a wrong type
-// or a value out of range is an error that names file, line and column.
+// or a value that cannot be right is an error that names file, line and
+// column. The struct tags below are the only description of the keys: the
+// reader, the checks and the documentation (Describe) all follow them.
+//
+// Tags: yaml is the key; is names the check (see checks.go) and so the type;
+// doc is the key's line of documentation; default is what a tool assumes when
+// the key is left out (filled in by who uses the value, not here).
 package config
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
+
+	"bakehouse/internal/fault"
 )
 
 // Config is the whole of bakehouse.yaml. Every key may be left out.
 type Config struct {
-	Region string         `yaml:"region"`
+	Region string         `yaml:"region" is:"region" doc:"AWS region; AWS_REGION and --region win"`
 	Chef   Chef           `yaml:"chef"`
 	Bake   Bake           `yaml:"bake"`
 	Agent  Agent          `yaml:"agent"`
-	Apps   map[string]App `yaml:"apps"`
+	Apps   map[string]App `yaml:"apps" is:"app"`
 
 	File string `yaml:"-"` // the file it was read from; empty: none
 }
 
 // Chef says which Chef server, and as whom.
 type Chef struct {
-	ServerURL        string `yaml:"server_url"`
-	ClientName       string `yaml:"client_name"`
-	ClientKey        string `yaml:"client_key"` // path
-	CAFile           string `yaml:"ca_file"`    // path
-	ValidationClient string `yaml:"validation_client"`
-	ValidatorKey     string `yaml:"validator_key"` // ssm:, secretsmanager: or file:
-	Environment      string `yaml:"environment"`
+	ServerURL        string `yaml:"server_url" is:"url" doc:"Chef server, with its organisation: https://HOST/organizations/NAME"`
+	ClientName       string `yaml:"client_name" is:"chefname" doc:"client or user that the operators' tools sign as"`
+	ClientKey        string `yaml:"client_key" is:"path" doc:"its private key (PEM)"`
+	CAFile           string `yaml:"ca_file" is:"path" doc:"certificates (PEM) that the Chef server is checked by, instead of the system's"`
+	ValidationClient string `yaml:"validation_client" is:"chefname" default:"chef-validator" doc:"client that new instances register with"`
+	ValidatorKey     string `yaml:"validator_key" is:"secretref" doc:"where an instance fetches that client's key at boot; never baked into an image"`
+	Environment      string `yaml:"environment" is:"chefname" default:"_default" doc:"Chef environment of builders and instances"`
 }
 
 // Bake says how images are made.
 type Bake struct {
-	Base              string            `yaml:"base"`
-	InstanceType      string            `yaml:"instance_type"`
-	Subnet            string            `yaml:"subnet"`
-	SecurityGroup     string            `yaml:"security_group"`
-	Address           string            `yaml:"address"` // auto, public, private
-	SSHUser           string            `yaml:"ssh_user"`
-	RootVolumeGB      int               `yaml:"root_volume_gb"`
-	ChefPackage       string            `yaml:"chef_package"`
-	ChefPackageSHA256 string            `yaml:"chef_package_sha256"`
-	ChefMode          string            `yaml:"chef_mode"` // server, local
-	ChefRepo          string            `yaml:"chef_repo"` // path
-	Tags              map[string]string `yaml:"tags"`
-	ExpireAfter       time.Duration     `yaml:"expire_after"`
-	Timeout           time.Duration     `yaml:"timeout"`
-	AgentBinary       string            `yaml:"agent_binary"` // path
-	InstanceProfile   string            `yaml:"instance_profile"`
+	Base              string            `yaml:"base" is:"base" default:"ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id" doc:"base image: an id, an SSM parameter that holds one, or a name pattern"`
+	InstanceType      string            `yaml:"instance_type" is:"instancetype" default:"t3.small" doc:"type of the builder"`
+	Subnet            string            `yaml:"subnet" is:"subnet" doc:"subnet of the builder; any default subnet when left out"`
+	SecurityGroup     string            `yaml:"security_group" is:"securitygroup" doc:"security group of the builder; when left out, one for this bake that admits the caller's address only"`
+	Address           string            `yaml:"address" is:"address" default:"auto" doc:"which address of the builder SSH goes to"`
+	SSHUser           string            `yaml:"ssh_user" is:"user" default:"ubuntu" doc:"login that the base image's cloud-init makes"`
+	RootVolumeGB      int               `yaml:"root_volume_gb" is:"volume" doc:"size of the root volume in GB; the base image's when left out"`
+	ChefPackage       string            `yaml:"chef_package" is:"pathorurl" doc:".deb that Chef is installed from when the base image has none"`
+	ChefPackageSHA256 string            `yaml:"chef_package_sha256" is:"sha256" doc:"its SHA-256; required with chef_package"`
+	ChefMode          string            `yaml:"chef_mode" is:"chefmode" default:"server" doc:"converge against the Chef server, or ship the chef-repo and converge locally"`
+	ChefRepo          string            `yaml:"chef_repo" is:"path" doc:"folder that holds roles/ and cookbooks/, for local mode"`
+	Tags              map[string]string `yaml:"tags" is:"tag" doc:"further tags on everything a bake makes"`
+	ExpireAfter       time.Duration     `yaml:"expire_after" is:"duration" default:"2h" doc:"age at which a builder destroys itself, whatever became of the bake"`
+	Timeout           time.Duration     `yaml:"timeout" is:"duration" default:"1h" doc:"a bake that takes longer is undone"`
+	AgentBinary       string            `yaml:"agent_binary" is:"path" doc:"boot-agent to install; the one beside bake-ami when left out"`
+	InstanceProfile   string            `yaml:"instance_profile" is:"profile" doc:"instance profile of the builder; most bakes need none"`
 }
 
 // Agent says what instances do at first boot.
 type Agent struct {
-	Environment map[string]string `yaml:"environment"`
-	NodePrefix  string            `yaml:"node_prefix"`
-	Attempts    int               `yaml:"attempts"`
-	Timeout     time.Duration     `yaml:"timeout"`
+	Environment map[string]string `yaml:"environment" is:"envvar" doc:"environment of the agent on the instance, such as HTTPS_PROXY; no secrets, it is baked into the image"`
+	NodePrefix  string            `yaml:"node_prefix" is:"chefname" doc:"put in front of the instance id to name the Chef node"`
+	Attempts    int               `yaml:"attempts" is:"attempts" default:"3" doc:"converge attempts before first boot counts as failed"`
+	Timeout     time.Duration     `yaml:"timeout" is:"duration" default:"30m" doc:"time for one converge"`
 }
 
 // App is one application: which roles carry it, and where its builds are.
 type App struct {
-	Roles   []string `yaml:"roles"`
-	Bucket  string   `yaml:"bucket"`
-	Channel string   `yaml:"channel"`
-	Root    string   `yaml:"root"`
-	Owner   string   `yaml:"owner"`
-	Unit    string   `yaml:"unit"`
-	Keep    int      `yaml:"keep"`
+	Roles   []string `yaml:"roles" is:"chefname" doc:"roles whose images pull this app; an image has one app at most"`
+	Bucket  string   `yaml:"bucket" is:"bucket" doc:"S3 bucket of its builds"`
+	Channel string   `yaml:"channel" is:"channel" default:"production" doc:"channel that instances follow; the instance tag bakehouse:channel wins"`
+	Root    string   `yaml:"root" is:"remotepath" doc:"folder on the instance; releases/ and current live in it"`
+	Owner   string   `yaml:"owner" is:"user" default:"root" doc:"user that the app runs as and that may read its releases"`
+	Unit    string   `yaml:"unit" is:"unit" doc:"systemd unit that the agent starts"`
+	Keep    int      `yaml:"keep" is:"keep" default:"3" doc:"releases kept on the instance's disk"`
 	Health  Health   `yaml:"health"`
 }
 
 // Health says when a started app counts as up.
 type Health struct {
-	URL     string        `yaml:"url"`
-	Timeout time.Duration `yaml:"timeout"`
+	URL     string        `yaml:"url" is:"url" doc:"answers with a 2xx status when the app is up; asked on the instance itself"`
+	Timeout time.Duration `yaml:"timeout" is:"duration" default:"60s" doc:"time to become healthy"`
 }
 
-// Key documents one key of the file.
-type Key struct {
-	Path    string // for example bake.instance_type or apps.NAME.bucket
-	Type    string // string, path, int, duration, enum (a|b), list, map
-	Default string // empty: none
-	Doc     string // one sentence
-}
-
-// Load reads the file at path. A missing file is an error only if mustExist.
-// Relative paths in it become relative to the file's folder; defaults are filled in.
-func Load(path string, mustExist bool) (Config, error) { return Config{}, errors.ErrUnsupported }
-
-// Find returns ./bakehouse.yaml.
+// Find returns where a tool looks when no file is named: ./bakehouse.yaml.
 func Find() string { return "bakehouse.yaml" }
 
-// Describe lists every key, in the file's order.
-func Describe() []Key { return nil }
+// Load reads the file at path. A missing file is an error only if mustExist;
+// otherwise it gives the zero Config. Relative paths in the file are taken
+// from the file's folder, "~/" from the home folder. Errors are fault.Usage, one line each.
+func Load(path string, mustExist bool) (Config, error) {
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !mustExist:
+		return Config{}, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return Config{}, fault.Newf(fault.Usage, "create it or name another one with --config", "reading configuration: there is no %s", path)
+	case err != nil:
+		return Config{}, fault.New(fault.Usage, "", fmt.Errorf("reading configuration: %w", err))
+	}
+	c := Config{File: path}
+	if err := parse(path, b, &c); err != nil {
+		return Config{}, fmt.Errorf("reading configuration: %w", err)
+	}
+	for _, p := range []*string{&c.Chef.ClientKey, &c.Chef.CAFile, &c.Bake.ChefRepo, &c.Bake.AgentBinary, &c.Bake.ChefPackage} {
+		if *p, err = resolve(filepath.Dir(path), *p); err != nil {
+			return Config{}, err
+		}
+	}
+	return c, nil
+}
+
+// resolve makes a path of the file independent of the working directory.
+func resolve(dir, p string) (string, error) {
+	rest, home := strings.CutPrefix(p, "~/")
+	switch {
+	case p == "" || filepath.IsAbs(p) || strings.Contains(p, "://"):
+		return p, nil
+	case home:
+		h, err := os.UserHomeDir()
+		if err != nil {
+			return "", fault.New(fault.Usage, "write the path in full", fmt.Errorf("resolving %s: %w", p, err))
+		}
+		return filepath.Join(h, rest), nil
+	}
+	return filepath.Join(dir, p), nil
+}

@@ -1,0 +1,111 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// check is what the tag "is" names.
+type check struct {
+	what string            // the type in words, for messages and documentation
+	bad  func(string) bool // true when the value cannot be right
+	one  []string          // the values there are, for a closed list
+}
+
+// checks are all kinds of values. Values of maps are checked as KEY=VALUE.
+func checks() map[string]check {
+	return map[string]check{
+		"region":        like("AWS region", `[a-z]{2}(-[a-z]+)+-[0-9]+`),
+		"url":           {what: "http(s) URL", bad: badURL},
+		"chefname":      like("Chef name", `[A-Za-z0-9_.:-]+`),
+		"path":          {what: "path", bad: func(s string) bool { return s == "" || s == "~" }},
+		"pathorurl":     {what: "path or URL of a .deb", bad: badPathOrURL},
+		"secretref":     like("ssm:/NAME, secretsmanager:NAME or file:/PATH", `(ssm:/?[A-Za-z0-9_./-]+|ssm:arn:.+|secretsmanager:[A-Za-z0-9/_+=.@:-]+|file:/.+)`),
+		"base":          like("ami-ID, ssm:NAME or name:GLOB", `(ami-[0-9a-f]{8,17}|ssm:/?[A-Za-z0-9_./-]+|name:.+)`),
+		"instancetype":  like("instance type", `[a-z][a-z0-9-]*\.[a-z0-9-]+`),
+		"subnet":        like("subnet id", `subnet-[0-9a-f]{8,17}`),
+		"securitygroup": like("security group id", `sg-[0-9a-f]{8,17}`),
+		"address":       among("auto", "public", "private"),
+		"chefmode":      among("server", "local"),
+		"user":          like("user name", `[a-z_][a-z0-9_-]{0,31}`),
+		"volume":        between(1, 16384), // EBS gp3's limits, in GB
+		"attempts":      between(1, 20),
+		"keep":          between(1, 100),
+		"sha256":        like("64 hex digits", `[0-9a-f]{64}`),
+		"tag":           {what: "KEY: VALUE, no prefix aws: or bakehouse:", bad: badTag},
+		"envvar":        like("VARIABLE: VALUE", `[A-Za-z_][A-Za-z0-9_]*=[^\x00-\x1f]*`),
+		"duration":      {what: "duration such as 90s or 2h", bad: badDuration},
+		"profile":       like("instance profile", `[A-Za-z0-9+=,.@_-]{1,128}`),
+		"bucket":        like("S3 bucket", `[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]`),
+		"channel":       like("channel name", `[a-z0-9][a-z0-9._-]{0,62}`),
+		"app":           like("app name", `[a-z0-9][a-z0-9-]{0,62}`),
+		"remotepath":    {what: "absolute path", bad: func(s string) bool { return !path.IsAbs(s) || path.Clean(s) != s || s == "/" }},
+		"unit":          like("systemd unit", `[A-Za-z0-9:_.@\\-]+\.(service|target)`),
+	}
+}
+
+func like(what, pattern string) check {
+	re := regexp.MustCompile(`^(?:` + pattern + `)$`)
+	return check{what: what, bad: func(s string) bool { return !re.MatchString(s) }}
+}
+
+func among(values ...string) check {
+	last := len(values) - 1
+	return check{
+		what: strings.Join(values[:last], ", ") + " or " + values[last],
+		bad:  func(s string) bool { return !slices.Contains(values, s) },
+		one:  values,
+	}
+}
+
+func between(low, high int) check {
+	return check{
+		what: "number from " + strconv.Itoa(low) + " to " + strconv.Itoa(high),
+		bad: func(s string) bool {
+			n, err := strconv.Atoi(s)
+			return err != nil || n < low || n > high
+		},
+	}
+}
+
+func badURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || strings.ContainsAny(s, " \t") {
+		return true
+	}
+	_, port, err := net.SplitHostPort(u.Host)
+	if err != nil { // no port
+		return strings.HasSuffix(u.Host, ":")
+	}
+	n, err := strconv.Atoi(port)
+	return err != nil || n < 1 || n > 65535
+}
+
+// badPathOrURL takes http too, as mirrors in private networks have it: the
+// package is trusted for its digest alone.
+func badPathOrURL(s string) bool {
+	if strings.Contains(s, "://") {
+		return badURL(s)
+	}
+	return s == "" || !strings.HasSuffix(s, ".deb") || filepath.Clean(s) == "."
+}
+
+func badDuration(s string) bool {
+	d, err := time.ParseDuration(s)
+	return err != nil || d <= 0
+}
+
+// badTag follows EC2's limits; "aws:" and "bakehouse:" are not the user's.
+func badTag(s string) bool {
+	key, value, _ := strings.Cut(s, "=")
+	lower := strings.ToLower(key)
+	return key == "" || len([]rune(key)) > 128 || len([]rune(value)) > 256 ||
+		strings.HasPrefix(lower, "aws:") || strings.HasPrefix(lower, "bakehouse:")
+}

@@ -1,0 +1,232 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"bakehouse/internal/fault"
+)
+
+func load(t *testing.T, text string) (Config, string, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bakehouse.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, true)
+	return c, path, err
+}
+
+const whole = `# everything there is
+region: eu-west-1
+chef:
+  server_url: https://chef.example.com/organizations/acme
+  client_name: admin
+  client_key: keys/admin.pem
+  ca_file: /etc/ssl/chef.pem
+  validation_client: acme-validator
+  validator_key: ssm:/bakehouse/chef/validator
+  environment: prod
+bake:
+  base: ami-0123456789abcdef0
+  instance_type: t3.small
+  subnet: subnet-0123456789abcdef0
+  security_group: sg-0123456789abcdef0
+  address: private
+  ssh_user: ubuntu
+  root_volume_gb: 16
+  chef_package: https://files.example.com/cinc_18.deb
+  chef_package_sha256: 0000000000000000000000000000000000000000000000000000000000000abc
+  chef_mode: local
+  chef_repo: .
+  tags: {cost-center: 4711, team: "web = shop"}
+  expire_after: 3h
+  timeout: 90m
+  agent_binary: bin/boot-agent
+  instance_profile: builder
+agent:
+  environment:
+    HTTPS_PROXY: http://proxy.example.com:3128
+    EMPTY:
+  node_prefix: web-
+  attempts: 5
+  timeout: 20m
+apps:
+  web:
+    roles: [web, web-canary]
+    bucket: bakehouse-builds
+    channel: production
+    root: /srv/web
+    owner: web
+    unit: web.service
+    keep: 4
+    health:
+      url: http://127.0.0.1:8080/healthz
+      timeout: 45s
+`
+
+func TestLoadReadsEveryKey(t *testing.T) {
+	t.Parallel()
+	got, path, err := load(t, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	want := Config{
+		Region: "eu-west-1", File: path,
+		Chef: Chef{"https://chef.example.com/organizations/acme", "admin", filepath.Join(dir, "keys/admin.pem"), "/etc/ssl/chef.pem",
+			"acme-validator", "ssm:/bakehouse/chef/validator", "prod"},
+		Bake: Bake{"ami-0123456789abcdef0", "t3.small", "subnet-0123456789abcdef0", "sg-0123456789abcdef0", "private", "ubuntu", 16,
+			"https://files.example.com/cinc_18.deb", strings.Repeat("0", 61) + "abc", "local", dir,
+			map[string]string{"cost-center": "4711", "team": "web = shop"}, 3 * time.Hour, 90 * time.Minute, filepath.Join(dir, "bin/boot-agent"), "builder"},
+		Agent: Agent{map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, "web-", 5, 20 * time.Minute},
+		Apps: map[string]App{"web": {[]string{"web", "web-canary"}, "bakehouse-builds", "production", "/srv/web", "web", "web.service", 4,
+			Health{"http://127.0.0.1:8080/healthz", 45 * time.Second}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, k := range Describe() { // the test would not notice a key that it lacks
+		if key := last(k.Path); !strings.Contains(whole, key+":") {
+			t.Errorf("the sample lacks %s", k.Path)
+		}
+	}
+}
+
+func TestLoadOfLittle(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"empty": "", "comments": "# nothing\n", "empty sections": "chef:\nbake: {}\napps:\n", "no value": "region:\nbake:\n  timeout:\n", "marker": "---\n"} {
+		if c, _, err := load(t, text); err != nil || c.Region != "" || c.Bake.Timeout != 0 {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, _, err := load(t, "chef: {client_key: ~/admin.pem}\n"); err != nil || c.Chef.ClientKey != filepath.Join(home, "admin.pem") {
+		t.Errorf("home: %q, %v", c.Chef.ClientKey, err)
+	}
+}
+
+func TestLoadOfNoFile(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), Find())
+	if c, err := Load(missing, false); err != nil || !reflect.DeepEqual(c, Config{}) {
+		t.Errorf("optional: %+v, %v", c, err)
+	}
+	if _, err := Load(missing, true); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "there is no "+missing) {
+		t.Errorf("required: %v", err)
+	}
+	if _, err := Load(t.TempDir(), true); fault.KindOf(err) != fault.Usage {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
+func TestErrorsSayWhereAndWhat(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ name, text, want string }{
+		{"typo", "bake:\n  instancetype: t3.small\n", `:2:3: unknown key "instancetype" in bake, did you mean "instance_type"?`},
+		{"typo at the top", "regoin: eu-west-1\n", `:1:1: unknown key "regoin" at the top level, did you mean "region"?`},
+		{"typo in an app", "apps:\n  web:\n    health:\n      uri: http://x\n", `:4:7: unknown key "uri" in apps.web.health, did you mean "url"?`},
+		{"wrong section", "bucket: b\n", `:1:1: unknown key "bucket" at the top level, it belongs in apps.NAME`},
+		{"nonsense", "bake:\n  colour: red\n", `:2:3: unknown key "colour" in bake`},
+		{"hidden field", "File: x\n", `:1:1: unknown key "File" at the top level`},
+		{"dash", "\"-\": x\n", `:1:1: unknown key "-" at the top level`},
+		{"twice", "region: eu-west-1\nregion: eu-west-2\n", `:2:1: `},
+		{"not YAML", "chef:\n  server_url: [\n", `:2:`},
+		{"tab", "chef:\n\tserver_url: x\n", `:2:1: found character TAB (indent with spaces)`},
+		{"not a mapping", "- a\n", `:1:1: the file: expected a section, got a list`},
+		{"text for a section", "chef: yes\n", `:1:7: chef: expected a section, got a single value`},
+		{"section for text", "region:\n  a: b\n", `region: expected AWS region, got a section`},
+		{"list for text", "region: [a]\n", `:1:9: region: expected AWS region, got a list`},
+		{"text for a list", "apps:\n  web:\n    roles: web\n", `:3:12: apps.web.roles: expected a list, got a single value`},
+		{"anchor", "region: &r eu-west-1\n", `got a YAML anchor`},
+		{"merge", "chef:\n  <<: {client_name: x}\n", `:2:3: merge keys are not supported`},
+		{"two documents", "region: eu-west-1\n---\nregion: eu-west-2\n", `a second YAML document`},
+		{"region", "region: Frankfurt\n", `:1:9: region: expected AWS region, got "Frankfurt"`},
+		{"duration", "bake:\n  timeout: 90\n", `:2:12: bake.timeout: expected duration such as 90s or 2h, got "90"`},
+		{"negative duration", "bake: {timeout: -1h}\n", `bake.timeout: expected duration such as 90s or 2h, got "-1h"`},
+		{"enum", "bake:\n  address: pubic\n", `:2:12: bake.address: expected auto, public or private, got "pubic", did you mean "public"?`},
+		{"enum, far off", "bake:\n  chef_mode: elsewhere\n", `bake.chef_mode: expected server or local, got "elsewhere"`},
+		{"number", "agent:\n  attempts: many\n", `:2:13: agent.attempts: expected number from 1 to 20, got "many"`},
+		{"number too large", "bake: {root_volume_gb: 99999}\n", `expected number from 1 to 16384, got "99999"`},
+		{"port", "chef: {server_url: 'https://chef:99999'}\n", `:1:20: chef.server_url: expected http(s) URL, got "https://chef:99999"`},
+		{"scheme", "chef: {server_url: chef.example.com}\n", `expected http(s) URL`},
+		{"credentials in a URL", "chef: {server_url: 'https://u:p@chef'}\n", `expected http(s) URL`},
+		{"secret in the file", "chef: {validator_key: '-----BEGIN RSA PRIVATE KEY----- MIIEowIBAAKCAQEA'}\n", `chef.validator_key: expected ssm:/NAME, secretsmanager:NAME or file:/PATH, got "-----BEGIN R…"`},
+		{"digest", "bake: {chef_package_sha256: abc}\n", `expected 64 hex digits, got "abc"`},
+		{"package", "bake: {chef_package: cinc.rpm}\n", `expected path or URL of a .deb, got "cinc.rpm"`},
+		{"app name", "apps:\n  Web Shop: {}\n", `:2:3: apps: expected app name, got "Web Shop"`},
+		{"remote path", "apps: {web: {root: srv/web}}\n", `apps.web.root: expected absolute path, got "srv/web"`},
+		{"element of a list", "apps:\n  web:\n    roles:\n      - web\n      - a b\n", `:5:9: apps.web.roles[1]: expected Chef name, got "a b"`},
+		{"tag of ours", "bake:\n  tags:\n    bakehouse:bake-id: x\n", `:3:5: bake.tags: expected KEY: VALUE, no prefix aws: or bakehouse:, got "bakehouse:bake-id: x"`},
+		{"variable", "agent:\n  environment:\n    2X: x\n", `:3:5: agent.environment: expected VARIABLE: VALUE, got "2X: x"`},
+		{"list as a variable", "agent:\n  environment:\n    X: [a]\n", `:3:8: agent.environment.X: expected text, got a list`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, path, err := load(t, c.text)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "reading configuration: "+path+":") {
+				t.Fatalf("error %q\nwant it to hold %q", err, c.want)
+			}
+			if fault.KindOf(err) != fault.Usage || strings.ContainsAny(err.Error()+fault.NextOf(err), "\n") {
+				t.Errorf("kind %v, want one line of kind Usage: %q, next %q", fault.KindOf(err), err, fault.NextOf(err))
+			}
+		})
+	}
+}
+
+func TestDescribeIsComplete(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	kinds := checks()
+	for _, k := range Describe() {
+		if k.Path == "" || k.Type == "" || k.Doc == "" || seen[k.Path] || strings.ContainsAny(k.Type+k.Doc+k.Default, "|\n") {
+			t.Errorf("key %+v is not described, there twice, or breaks a table", k)
+		}
+		seen[k.Path] = true
+	}
+	for _, path := range []string{"region", "bake.tags", "agent.environment", "apps.NAME.health.timeout"} {
+		if !seen[path] {
+			t.Errorf("%s is missing", path)
+		}
+	}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			c, known := kinds[f.Tag.Get("is")]
+			def := f.Tag.Get("default")
+			switch {
+			case f.Type.Kind() == reflect.Struct:
+				walk(f.Type)
+			case f.Tag.Get("yaml") != "-" && !known:
+				t.Errorf("%s: there is no check %q", f.Name, f.Tag.Get("is"))
+			case def != "" && c.bad(def):
+				t.Errorf("%s: the default %q does not pass its own check", f.Name, def)
+			}
+			if f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Struct {
+				walk(f.Type.Elem())
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config]())
+}
+
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	known := []string{"timeout", "tags", "subnet"}
+	for word, want := range map[string]string{"time_out": "timeout", "Timeout": "timeout", "tag": "tags", "subnets": "subnet", "colour": "", "": ""} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// Key documents one key of the file.
+type Key struct {
+	Path    string // for example bake.instance_type or apps.NAME.bucket
+	Type    string // in words, for example "path" or "auto, public or private"
+	Default string // empty: none
+	Doc     string // what it means, no full stop
+}
+
+// Describe lists every key, in the order of the structs.
+func Describe() []Key { return describe(reflect.TypeFor[Config](), "", checks()) }
+
+func describe(t reflect.Type, prefix string, kinds map[string]check) []Key {
+	var out []Key
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := f.Tag.Get("yaml")
+		switch {
+		case key == "-":
+		case f.Type.Kind() == reflect.Struct:
+			out = append(out, describe(f.Type, prefix+key+".", kinds)...)
+		case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Struct:
+			out = append(out, describe(f.Type.Elem(), prefix+key+".NAME.", kinds)...)
+		default:
+			out = append(out, Key{prefix + key, typeName(f, kinds[f.Tag.Get("is")].what), f.Tag.Get("default"), f.Tag.Get("doc")})
+		}
+	}
+	return out
+}
+
+// typeName says in words what a key takes.
+func typeName(f reflect.StructField, what string) string {
+	switch f.Type.Kind() {
+	case reflect.Map:
+		return "map of " + what
+	case reflect.Slice:
+		return "list of " + what + "s"
+	}
+	return what
+}
+
+// keysOf lists the keys of a section's struct.
+func keysOf(t reflect.Type) []string {
+	var out []string
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("yaml"); key != "-" {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// nearest finds what a mistyped word was meant to be, or "".
+func nearest(word string, known []string) string {
+	best, least := "", max(2, len(word)/3)+1
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), k); d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance counts the single-letter edits between two words (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// elsewhere finds the section that a key belongs in, or "".
+func elsewhere(key string) string {
+	for _, k := range Describe() {
+		if section, found := strings.CutSuffix(k.Path, "."+key); found {
+			return section
+		}
+	}
+	return ""
+}
