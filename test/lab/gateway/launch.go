@@ -23,29 +23,38 @@ type launch struct {
 // runInstances launches once per client token, in the default subnet when
 // none is named, with a root disk and metadata options that fit the image.
 func (g *Gateway) runInstances(ctx context.Context, c *call) (reply, error) {
+	rep, fresh, err := g.launchOnce(ctx, c)
+	if err != nil || rep.status != http.StatusOK {
+		return rep, err
+	}
+	if fresh {
+		g.cfg.Machines.Nudge() // outside the lock: it may take as long as a look at EC2
+	}
+	return g.launched(c, rep)
+}
+
+// launchOnce returns moto's reply to the launch, or to the earlier one with
+// the same token; fresh says which.
+func (g *Gateway) launchOnce(ctx context.Context, c *call) (rep reply, fresh bool, err error) {
 	g.launches.mu.Lock()
 	defer g.launches.mu.Unlock()
 	token := c.form.Get("ClientToken")
 	if done, ok := g.launches.byToken[token]; ok && token != "" {
 		if !sameParameters(done.form, c.form) {
-			return reply{}, refuse("IdempotentParameterMismatch",
+			return reply{}, false, refuse("IdempotentParameterMismatch",
 				"The token %s was used before with other parameters", token)
 		}
-		return g.launched(c, done.reply)
+		return done.reply, false, nil
 	}
 	form := cloneForm(c.form)
 	if err := g.completeLaunch(ctx, c, form); err != nil {
-		return reply{}, err
+		return reply{}, false, err
 	}
-	rep, err := g.forwardForm(ctx, c, form)
-	if err != nil || rep.status != http.StatusOK {
-		return rep, err
-	}
-	if token != "" {
+	rep, err = g.forwardForm(ctx, c, form)
+	if err == nil && rep.status == http.StatusOK && token != "" {
 		g.launches.byToken[token] = launch{c.form, rep}
 	}
-	g.cfg.Machines.Nudge()
-	return g.launched(c, rep)
+	return rep, true, err
 }
 
 // launched writes today's truth into moto's reply to a launch.
