@@ -291,13 +291,14 @@ func (f *fakeServer) search(w http.ResponseWriter, r *http.Request, in map[strin
 	reply(w, 200, map[string]any{"total": total, "start": start, "rows": out})
 }
 
-// solve takes the one version there is of each cookbook, without dependencies.
+// solve takes the highest version (as text) of each cookbook, without dependencies.
 func (f *fakeServer) solve(w http.ResponseWriter, in map[string]any) {
 	out := map[string]any{}
 	for _, item := range in["run_list"].([]any) {
 		name, _, _ := strings.Cut(item.(string), "::")
 		for _, cb := range f.objects["cookbooks"] {
-			if cb["cookbook_name"] == name {
+			have, _ := out[name].(map[string]any)
+			if cb["cookbook_name"] == name && (have == nil || have["version"].(string) < cb["version"].(string)) {
 				out[name] = cb
 			}
 		}

@@ -5,7 +5,9 @@ package chefapi
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +61,35 @@ func eventually(t *testing.T, what string, check func() bool) {
 func TestSemanticsOfGoiardi(t *testing.T) {
 	t.Parallel()
 	semantics(t, server{admin: goiardi(t), settle: func(check func() bool) { eventually(t, "the search to show the node", check) }})
+}
+
+// What was uploaded must come back byte for byte, as a node downloads it.
+func TestCookbookFilesComeBackFromGoiardi(t *testing.T) {
+	t.Parallel()
+	c := client(t, goiardi(t))
+	if _, err := c.Upload(t.Context(), oneCookbook(t)); err != nil {
+		t.Fatal(err)
+	}
+	var reply struct {
+		RootFiles []struct {
+			Path string `json:"path"`
+			URL  string `json:"url"`
+		} `json:"root_files"`
+	}
+	if err := c.do(t.Context(), call{what: "fetching it", method: http.MethodGet, path: "cookbooks/a/1.0.0"}, &reply); err != nil {
+		t.Fatal(err)
+	}
+	if len(reply.RootFiles) != 1 || reply.RootFiles[0].Path != "metadata.rb" {
+		t.Fatalf("root files = %+v", reply.RootFiles)
+	}
+	res, err := c.http.Get(reply.RootFiles[0].URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "name 'a'\nversion '1.0.0'\n" {
+		t.Errorf("downloaded %q, %v", b, err)
+	}
 }
 
 func TestSearchOfGoiardiIsWholeBeyondOnePage(t *testing.T) {

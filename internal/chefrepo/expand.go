@@ -1,9 +1,11 @@
 package chefrepo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -137,10 +139,14 @@ type Absent struct {
 	Constraint string // version constraint asked for; empty: any
 	Have       string // version present that does not fit; empty: none at all
 	By         string // "the run list" or the cookbook that depends on it
+	Recipe     string // set when the cookbook is there but not this recipe of it
 }
 
 // String reads as one line of a report.
 func (a Absent) String() string {
+	if a.Recipe != "" {
+		return fmt.Sprintf("recipe %q of cookbook %q, needed by %s", a.Recipe, a.Cookbook, a.By)
+	}
 	want := ""
 	if a.Constraint != "" && a.Constraint != anyVersion {
 		want = " (" + a.Constraint + ")"
@@ -152,21 +158,39 @@ func (a Absent) String() string {
 	return text
 }
 
+// hasRecipe knows the places of a recipe: recipes/NAME, in Ruby or (since Chef
+// 16) YAML, and recipe.rb beside metadata.rb as the default one.
+func (c Cookbook) hasRecipe(name string) bool {
+	name = cmp.Or(name, "default")
+	for _, f := range c.Files {
+		base, inside := strings.CutPrefix(f.Path, "recipes/")
+		stem := strings.TrimSuffix(base, path.Ext(base))
+		if inside && stem == name || f.Path == "recipe.rb" && name == "default" {
+			return true
+		}
+	}
+	return false
+}
+
 // need walks the dependencies of e, each cookbook once, each edge checked.
 func (r *Repo) need(e Expansion, visit func(Cookbook), absent func(Absent)) {
+	const byList = "the run list"
 	type edge struct{ name, constraint, by string }
 	var queue []edge
-	for _, recipe := range e.Recipes {
-		name, pin, _ := strings.Cut(recipe, "@")
-		name, _, _ = strings.Cut(name, "::")
-		queue = append(queue, edge{name, pin, "the run list"})
+	for _, text := range e.Recipes {
+		full, pin, _ := strings.Cut(text, "@")
+		name, recipe, _ := strings.Cut(full, "::")
+		queue = append(queue, edge{name, pin, byList})
+		if c, ok := r.Cookbook(name); ok && !c.hasRecipe(recipe) {
+			absent(Absent{Cookbook: name, By: byList, Recipe: cmp.Or(recipe, "default")})
+		}
 	}
 	seen := map[string]bool{}
 	for ; len(queue) > 0; queue = queue[1:] {
 		next := queue[0]
 		c, ok := r.Cookbook(next.name)
 		if !ok || !fits(c.Version, next.constraint) {
-			absent(Absent{next.name, next.constraint, c.Version, next.by})
+			absent(Absent{Cookbook: next.name, Constraint: next.constraint, Have: c.Version, By: next.by})
 			continue
 		}
 		if seen[next.name] {

@@ -91,15 +91,18 @@ func TestMissingFollowsDependencies(t *testing.T) {
 		"cookbooks/web/metadata.rb":   "name 'web'\nversion '1.0.0'\ndepends 'base', '~> 1.1'\ndepends 'nginx'\n",
 		"cookbooks/web/recipes/a.rb":  "",
 		"cookbooks/base/metadata.rb":  "name 'base'\nversion '1.0.0'\n",
+		"cookbooks/nginx/recipe.rb":   "",
 		"cookbooks/nginx/metadata.rb": "name 'nginx'\nversion '2.0.0'\ndepends 'web'\ndepends 'apt', '>= 7.0'\n",
 		"cookbooks/other/metadata.rb": "name 'other'\n",
 	})
-	e := Expansion{Recipes: []string{"web::a", "gone", "nginx@3.0.0"}, Cookbooks: []string{"web", "gone", "nginx"}}
+	e := Expansion{Recipes: []string{"web::a", "web::b", "gone", "nginx@3.0.0", "other"}, Cookbooks: []string{"web", "gone", "nginx"}}
 	var got []string
 	for _, a := range r.Missing(e) {
 		got = append(got, a.String())
 	}
 	want := []string{
+		`recipe "b" of cookbook "web", needed by the run list`,
+		`recipe "default" of cookbook "other", needed by the run list`,
 		`cookbook "gone", needed by the run list`,
 		`cookbook "nginx" (3.0.0), needed by the run list, is there as 2.0.0 only`,
 		`cookbook "base" (~> 1.1), needed by cookbook "web", is there as 1.0.0 only`,
@@ -112,7 +115,7 @@ func TestMissingFollowsDependencies(t *testing.T) {
 	for _, c := range r.Needed(e) {
 		names = append(names, c.Name)
 	}
-	if diff := cmp.Diff([]string{"nginx", "web"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"nginx", "other", "web"}, names); diff != "" {
 		t.Errorf("needed (-want +got):\n%s", diff)
 	}
 }
