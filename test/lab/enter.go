@@ -146,7 +146,7 @@ func execIn(p place, args []string) (int, error) {
 	if i.LeaderPID == 0 {
 		return 2, fault.Newf(fault.Usage, "start it first", "entering %s: it is %s", i.ID, i.State)
 	}
-	enter := []string{"nsenter", "--target", strconv.Itoa(i.LeaderPID), "--all", "--root", "--wd=/", "--"}
+	enter := []string{"nsenter", "--target", strconv.Itoa(i.LeaderPID), "--all", "--root", "--wd", "--"}
 	guestEnv := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
 		"LANG=C.UTF-8", "TERM=" + os.Getenv("TERM")}
 	return p.enter(append(enter, afterDashes(args[1:])...), guestEnv)

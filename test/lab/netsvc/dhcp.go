@@ -82,7 +82,9 @@ func (n Network) Answer(d Directory, m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
 	if !ok {
 		return nil, fmt.Errorf("answering DHCP for %s: %w", m.ClientHWAddr, ErrNoAddress)
 	}
-	if want := m.RequestedIPAddress(); want != nil && !want.Equal(addr.AsSlice()) {
+	// A baked image may remember the address of the machine it was made on: to ask
+	// for it is a wish in a discover and an error in a request (RFC 2131, 4.3).
+	if want := m.RequestedIPAddress(); kind == dhcpv4.MessageTypeAck && want != nil && !want.Equal(addr.AsSlice()) {
 		return dhcpv4.NewReplyFromRequest(m, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak),
 			dhcpv4.WithServerIP(n.Router.AsSlice()), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(n.Router.AsSlice())))
 	}

@@ -69,6 +69,14 @@ func TestDHCPRefusals(t *testing.T) {
 		t.Errorf("a stranger's discover: %v", err)
 	}
 	// A baked image may ask for the lease of the machine it was made on.
+	wish, err := dhcpv4.NewDiscovery(mac, dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(net.IPv4(172, 31, 9, 9))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if offer, err := vpc().Answer(d, wish); err != nil || offer.MessageType() != dhcpv4.MessageTypeOffer ||
+		offer.YourIPAddr.String() != "172.31.7.4" {
+		t.Errorf("a wish for another's address: %v, %v", offer, err)
+	}
 	wrong, err := dhcpv4.NewDiscovery(mac, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
 		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(net.IPv4(172, 31, 9, 9))))
 	if err != nil {
