@@ -39,7 +39,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "sealing the tests:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := SweepCgroups(testCgroup()); err != nil { // the one thing namespaces do not take along
+		fmt.Fprintln(os.Stderr, "sweeping the tests' cgroups:", err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func reexec() int {
