@@ -1,0 +1,243 @@
+package bake
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// thing is one resource of the fake EC2.
+type thing struct {
+	id, name, token string
+	state           string
+	tags            map[string]string
+	snapshot        string
+	params          url.Values // of the call that made it
+}
+
+// fakeEC2 speaks the part of EC2's query protocol that a bake uses. States
+// move on by one with each look: pending, then what was asked for.
+type fakeEC2 struct {
+	mu        sync.Mutex
+	next      int
+	instances []*thing
+	groups    []*thing
+	images    []*thing
+	snapshots []*thing
+	calls     []string
+	// refuse answers an action with an error code; lose carries it out and
+	// breaks the connection, once.
+	refuse map[string]string
+	lose   map[string]bool
+	onCall func(action string)
+}
+
+func newFakeEC2(t *testing.T) (*fakeEC2, *ec2.Client) {
+	t.Helper()
+	f := &fakeEC2{refuse: map[string]string{}, lose: map[string]bool{}}
+	f.images = []*thing{{id: "ami-base", name: "ubuntu", state: "available", snapshot: "snap-base", tags: map[string]string{}}}
+	srv := httptest.NewServer(f)
+	t.Cleanup(srv.Close)
+	return f, ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("k", "s", "")})
+}
+
+func (f *fakeEC2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	action := r.Form.Get("Action")
+	f.calls = append(f.calls, action)
+	if f.onCall != nil {
+		f.onCall(action)
+	}
+	if code := f.refuse[action]; code != "" {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>no</Message></Error></Errors><RequestID>r</RequestID></Response>", code)
+		return
+	}
+	body := f.act(action, r.Form)
+	if f.lose[action] {
+		f.lose[action] = false
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			conn.Close()
+		}
+		return
+	}
+	fmt.Fprintf(w, "<%sResponse>%s</%sResponse>", action, body, action)
+}
+
+func (f *fakeEC2) act(action string, p url.Values) string {
+	switch action {
+	case "DescribeSubnets":
+		return item("subnetSet", "<subnetId>subnet-1</subnetId><vpcId>vpc-1</vpcId><cidrBlock>172.31.0.0/20</cidrBlock><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch><availabilityZone>a</availabilityZone>")
+	case "CreateSecurityGroup":
+		g := f.add(&f.groups, "sg", p, "security-group")
+		g.name = p.Get("GroupName")
+		return "<groupId>" + g.id + "</groupId>"
+	case "DescribeSecurityGroups":
+		return f.list("securityGroupInfo", f.groups, p, func(g *thing) string { return "<groupId>" + g.id + "</groupId>" })
+	case "AuthorizeSecurityGroupIngress":
+		f.groups[0].params.Set("opened", p.Get("IpPermissions.1.IpRanges.1.CidrIp"))
+		return "<return>true</return>"
+	case "DeleteSecurityGroup":
+		drop(&f.groups, p.Get("GroupId"))
+		return "<return>true</return>"
+	case "RunInstances", "DescribeInstances", "StopInstances", "TerminateInstances", "RebootInstances":
+		return f.instance(action, p)
+	}
+	return f.image(action, p)
+}
+
+func (f *fakeEC2) instance(action string, p url.Values) string {
+	show := func(i *thing) string {
+		return "<instancesSet><item><instanceId>" + i.id + "</instanceId><privateIpAddress>172.31.0.9</privateIpAddress><ipAddress>203.0.113.9</ipAddress><instanceState><name>" + i.state + "</name></instanceState></item></instancesSet>"
+	}
+	switch action {
+	case "RunInstances":
+		i := f.add(&f.instances, "i", p, "instance")
+		i.state, i.token = "pending", p.Get("ClientToken")
+		return show(i)
+	case "DescribeInstances":
+		out := f.list("reservationSet", f.instances, p, show)
+		for _, i := range f.instances {
+			if next := map[string]string{"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}[i.state]; next != "" {
+				i.state = next
+			}
+		}
+		return out
+	}
+	for _, i := range f.instances {
+		if i.id == p.Get("InstanceId.1") {
+			i.state = map[string]string{"StopInstances": "stopping", "TerminateInstances": "shutting-down", "RebootInstances": "running"}[action]
+		}
+	}
+	return ""
+}
+
+func (f *fakeEC2) image(action string, p url.Values) string {
+	switch action {
+	case "CreateImage":
+		s := f.add(&f.snapshots, "snap", p, "snapshot")
+		i := f.add(&f.images, "ami", p, "image")
+		i.state, i.name, i.snapshot = "pending", p.Get("Name"), s.id
+		return "<imageId>" + i.id + "</imageId>"
+	case "DescribeImages":
+		out := f.list("imagesSet", f.images, p, func(i *thing) string {
+			return "<imageId>" + i.id + "</imageId><name>" + i.name + "</name><imageState>" + i.state + "</imageState><imageOwnerId>1</imageOwnerId><architecture>x86_64</architecture><rootDeviceName>/dev/sda1</rootDeviceName>" +
+				item("blockDeviceMapping", "<deviceName>/dev/sda1</deviceName><ebs><volumeSize>8</volumeSize><snapshotId>"+i.snapshot+"</snapshotId></ebs>")
+		})
+		for _, i := range f.images {
+			i.state = "available"
+		}
+		return out
+	case "DeregisterImage":
+		drop(&f.images, p.Get("ImageId"))
+	case "DescribeSnapshots":
+		return f.list("snapshotSet", f.snapshots, p, func(s *thing) string {
+			return "<snapshotId>" + s.id + "</snapshotId><progress>50%</progress>"
+		})
+	case "DeleteSnapshot":
+		drop(&f.snapshots, p.Get("SnapshotId"))
+	case "DeleteTags":
+		for _, t := range slices.Concat(f.images, f.snapshots) {
+			if t.id == p.Get("ResourceId.1") || t.id == p.Get("ResourceId.2") {
+				delete(t.tags, p.Get("Tag.1.Key"))
+			}
+		}
+	}
+	return "<return>true</return>"
+}
+
+// add makes a thing with the tags that the call gives for its kind.
+func (f *fakeEC2) add(to *[]*thing, prefix string, p url.Values, kind string) *thing {
+	f.next++
+	t := &thing{id: fmt.Sprintf("%s-%d", prefix, f.next), tags: map[string]string{}, params: p}
+	for s := 1; p.Has(fmt.Sprintf("TagSpecification.%d.ResourceType", s)); s++ {
+		spec := fmt.Sprintf("TagSpecification.%d.", s)
+		if p.Get(spec+"ResourceType") != kind {
+			continue
+		}
+		for n := 1; p.Has(fmt.Sprintf("%sTag.%d.Key", spec, n)); n++ {
+			t.tags[p.Get(fmt.Sprintf("%sTag.%d.Key", spec, n))] = p.Get(fmt.Sprintf("%sTag.%d.Value", spec, n))
+		}
+	}
+	*to = append(*to, t)
+	return t
+}
+
+// list renders those that every filter admits.
+func (f *fakeEC2) list(set string, all []*thing, p url.Values, show func(*thing) string) string {
+	var out []string
+	for _, t := range all {
+		if t.matches(p) {
+			out = append(out, show(t))
+		}
+	}
+	return item(set, out...)
+}
+
+func (t *thing) matches(p url.Values) bool {
+	for n := 1; p.Has(fmt.Sprintf("Filter.%d.Name", n)); n++ {
+		name, want := p.Get(fmt.Sprintf("Filter.%d.Name", n)), p.Get(fmt.Sprintf("Filter.%d.Value.1", n))
+		have := map[string]string{"instance-id": t.id, "image-id": t.id, "client-token": t.token, "name": t.name, "group-name": t.name}[name]
+		if tag, ok := strings.CutPrefix(name, "tag:"); ok {
+			have = t.tags[tag]
+		}
+		if name != "vpc-id" && have != want {
+			return false
+		}
+	}
+	return true
+}
+
+func item(set string, items ...string) string {
+	out := ""
+	for _, i := range items {
+		out += "<item>" + i + "</item>"
+	}
+	return "<" + set + ">" + out + "</" + set + ">"
+}
+
+func drop(from *[]*thing, id string) {
+	*from = slices.DeleteFunc(*from, func(t *thing) bool { return t.id == id })
+}
+
+// owned lists what a bake would have left.
+func (f *fakeEC2) owned() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []string
+	for _, t := range slices.Concat(f.instances, f.groups, f.images, f.snapshots) {
+		if t.state != "terminated" && t.id != "ami-base" {
+			out = append(out, t.id)
+		}
+	}
+	return out
+}
+
+// called says how often an action was called.
+func (f *fakeEC2) called(action string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, c := range f.calls {
+		if c == action {
+			n++
+		}
+	}
+	return n
+}
