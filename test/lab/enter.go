@@ -44,14 +44,16 @@ func env(p place, _ []string) (int, error) {
 	return 0, nil
 }
 
-// mergeEnv lets add win over base, and drops other AWS settings, which could
-// lead out of the lab or to somebody's real account.
+// mergeEnv lets add win over base, and drops what could lead out of the lab or
+// to somebody's real account: other AWS settings, and proxies, which do not
+// exist in the seal.
 func mergeEnv(base, add []string) []string {
 	var out []string
 	for _, kv := range base {
 		key, _, _ := strings.Cut(kv, "=")
 		ours := slices.ContainsFunc(add, func(a string) bool { return strings.HasPrefix(a, key+"=") })
-		if !ours && !strings.HasPrefix(key, "AWS_") {
+		leads := strings.HasPrefix(key, "AWS_") || strings.HasSuffix(strings.ToUpper(key), "_PROXY")
+		if !ours && !leads {
 			out = append(out, kv)
 		}
 	}

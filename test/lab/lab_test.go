@@ -377,3 +377,132 @@ func waitLine(t *testing.T, r interface{ Read([]byte) (int, error) }, want strin
 		}
 	}()
 }
+
+func TestLabUpRefusals(t *testing.T) {
+	b := newBox(t)
+	open := filepath.Join(t.TempDir(), "lab") // where nobody may look
+	copyFile(t, binary, open)
+	for _, c := range []struct {
+		name string
+		cmd  func() *exec.Cmd
+		want string
+	}{
+		{"not root", func() *exec.Cmd {
+			cmd := b.start("up")
+			cmd.Path = open
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			return cmd
+		}, "root"},
+		{"missing tools", func() *exec.Cmd {
+			cmd := b.start("up")
+			cmd.Env = append(cmd.Env, "PATH=/nowhere")
+			return cmd
+		}, "apt-get install systemd-container"},
+	} {
+		cmd := c.cmd()
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 {
+			t.Errorf("%s: %v, want exit code 2\n%s", c.name, err, out)
+		}
+		if !strings.Contains(string(out), c.want) || bytes.Count(out, []byte("\n")) > 2 {
+			t.Errorf("%s: said %q, want one line with %q and what to do", c.name, out, c.want)
+		}
+	}
+	assertGone(t, b)
+}
+
+// copyFile puts a program where any user can run it.
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	program, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir := filepath.Dir(to); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLabThatCannotStartLeavesNothing(t *testing.T) {
+	b := newBox(t)
+	fake := t.TempDir()
+	if err := os.WriteFile(filepath.Join(fake, "goiardi"), []byte("#!/bin/sh\necho broken >&2\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := b.start("up")
+	cmd.Env = append(cmd.Env, "PATH="+fake+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "goiardi") || !strings.Contains(string(out), "broken") {
+		t.Errorf("up with a broken Chef server: %v\n%s", err, out)
+	}
+	assertGone(t, b)
+}
+
+func TestLabUpInterruptedLeavesNothing(t *testing.T) {
+	b := newBox(t)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		cmd := b.start("up")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitLine(t, out, "network:")
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // its code is looked at next
+		if code := cmd.ProcessState.ExitCode(); sig == syscall.SIGINT && code != 130 {
+			t.Errorf("up after Ctrl-C: exit code %d", code)
+		}
+		until(t, "every process is gone", 10*time.Second, func() bool {
+			return !slices.ContainsFunc(traces(t, b), func(s string) bool { return strings.HasPrefix(s, "process") })
+		})
+		b.must("down")
+		assertGone(t, b)
+	}
+}
+
+func TestLabDownEndsWhoIsInside(t *testing.T) {
+	b := newBox(t)
+	b.must("up")
+	cmd := b.start("run", "--", "sh", "-c", "echo ready; exec sleep 600")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitLine(t, out, "ready")
+	b.must("down")
+	_ = cmd.Wait() // its code is looked at next
+	if code := cmd.ProcessState.ExitCode(); code != 137 {
+		t.Errorf("the command inside ended with %d, want 137 (killed)", code)
+	}
+	assertGone(t, b)
+}
+
+func TestLabFaultsAndCalls(t *testing.T) {
+	b := newBox(t)
+	b.must("up")
+	b.must("fault", "add", `{"service":"ec2","action":"DescribeRegions","code":"UnauthorizedOperation"}`)
+	if out := b.must("fault", "list"); !strings.Contains(out, "DescribeRegions") {
+		t.Errorf("the rules are %q", out)
+	}
+	b.must("fault", "clear")
+	if out := b.must("fault", "list"); strings.Contains(out, "DescribeRegions") {
+		t.Errorf("after clear the rules are %q", out)
+	}
+	if out := b.must("calls"); !strings.Contains(out, `"CreateBucket"`) || strings.Contains(out, "DescribeInstances") {
+		t.Errorf("the calls should be the seeding's alone: %s", out)
+	}
+}

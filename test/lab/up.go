@@ -174,7 +174,7 @@ func (u starter) launch() (*seal.Process, *os.File, error) {
 		return nil, nil, fmt.Errorf("opening the lab's log: %w", err)
 	}
 	defer log.Close()
-	env := append(os.Environ(), "BAKEHOUSE_LAB_CACHE="+u.cache)
+	env := mergeEnv(os.Environ(), []string{"BAKEHOUSE_LAB_CACHE=" + u.cache})
 	process, err := seal.Launch{Args: []string{initCommand}, Env: env, Channel: theirs, Log: log, Foreground: u.foreground}.Start()
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"bakehouse/internal/fault"
 )
 
 // SocketName is the control socket's file name in the run directory.
@@ -169,10 +171,13 @@ func (c *Client) Do(ctx context.Context, method, path string, body any) ([]byte,
 	if err != nil {
 		return nil, fmt.Errorf("reading the lab's answer: %w", err)
 	}
-	if resp.StatusCode/100 != 2 {
-		return nil, fmt.Errorf("asking the lab for %s: %s", path, firstLine(out))
+	switch {
+	case resp.StatusCode/100 == 2:
+		return out, nil
+	case resp.StatusCode/100 == 4: // the question was wrong
+		return nil, fault.Newf(fault.Usage, "", "asking the lab for %s: %s", path, firstLine(out))
 	}
-	return out, nil
+	return nil, fmt.Errorf("asking the lab for %s: %s", path, firstLine(out))
 }
 
 func firstLine(b []byte) string {

@@ -5,6 +5,7 @@ package seal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -70,6 +71,9 @@ func (c Command) wait(signals <-chan os.Signal) (int, error) {
 	cmd := &exec.Cmd{Path: path, Args: c.Args, Env: c.Env, Dir: c.Dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if err := cmd.Start(); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return 127, fmt.Errorf("finding %s: %w", c.Args[0], err)
+		}
 		return 126, fmt.Errorf("running %s in the lab: %w", c.Args[0], err)
 	}
 	go relay(cmd.Process, signals)
