@@ -67,7 +67,8 @@ type SSH struct {
 	client *ssh.Client
 	gone   chan struct{} // closed when the connection ends
 	close  func() error
-	grace  int // tenths of a second between SIGTERM and SIGKILL of a cancelled command
+	grace  int           // tenths of a second between SIGTERM and SIGKILL of a cancelled command
+	limit  time.Duration // for all that Run does after its context has ended
 }
 
 // Dial makes one attempt; ctx bounds connect and handshake, not what follows.
@@ -96,7 +97,7 @@ func dial(ctx context.Context, t Target, every, silence time.Duration) (*SSH, er
 		conn.Close()
 		return nil, ended(ctx, fmt.Errorf("connecting over SSH to %s@%s: %w", t.User, t.Addr, classify(err, *pinned)))
 	}
-	s := &SSH{addr: t.Addr, client: ssh.NewClient(c, chans, reqs), gone: make(chan struct{}), grace: 20}
+	s := &SSH{addr: t.Addr, client: ssh.NewClient(c, chans, reqs), gone: make(chan struct{}), grace: 10, limit: killTimeout}
 	s.close = sync.OnceValue(s.client.Close)
 	go func() {
 		_ = s.client.Wait()

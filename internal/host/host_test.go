@@ -304,6 +304,28 @@ func TestCancelKillsTheCommandAndItsChildren(t *testing.T) {
 	}
 }
 
+// A caller that is told to stop must get on with it although the machine has
+// stopped answering altogether.
+func TestCancelDoesNotWaitForADeadMachine(t *testing.T) {
+	t.Parallel()
+	m := startMachine(t)
+	s := connect(t, m)
+	s.limit = 50 * time.Millisecond
+	stdin, feed := io.Pipe() // keeps the command waiting until the test is over
+	t.Cleanup(func() { feed.Close() })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	started, begin := notify{make(chan string, 9)}, time.Now()
+	go func() {
+		<-started.line
+		m.mute.Store(true)
+		cancel(context.Canceled)
+	}()
+	err := s.Run(ctx, Command{Script: "echo up; read -r x", Stdin: stdin, Stdout: started})
+	if took := time.Since(begin); !errors.Is(err, context.Canceled) || took > killTimeout {
+		t.Errorf("after %v: %v", took, err)
+	}
+}
+
 func TestCancelKillsWhatIgnoresSIGTERM(t *testing.T) {
 	t.Parallel()
 	s := connect(t, startMachine(t))
@@ -315,7 +337,7 @@ func TestCancelKillsWhatIgnoresSIGTERM(t *testing.T) {
 	}()
 	begin := time.Now()
 	err := s.Run(ctx, Command{Script: "trap '' TERM; echo up; while :; do sleep 300; done", Stdout: started})
-	if took := time.Since(begin); !errors.Is(err, context.Canceled) || took > killTimeout {
+	if took := time.Since(begin); !errors.Is(err, context.Canceled) || took > killTimeout+time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}
 }

@@ -39,7 +39,7 @@ func (e *ExitError) Error() string {
 
 // Bounds on ending a command whose context is over.
 const (
-	killTimeout = 5 * time.Second
+	killTimeout = 3 * time.Second
 	tailSize    = 4 << 10
 	outputMax   = 16 << 20
 )
@@ -63,7 +63,7 @@ func (s *SSH) Run(ctx context.Context, c Command) error {
 		return fmt.Errorf("running a command on %s: %w: %w", s.addr, ErrLost, err)
 	}
 	defer session.Close()
-	stderr := &markReader{next: c.Stderr}
+	stderr := &markReader{next: c.Stderr, known: make(chan struct{})}
 	session.Stdin, session.Stdout, session.Stderr = c.Stdin, c.Stdout, stderr
 	if err := session.Start(line); err != nil {
 		return fmt.Errorf("running a command on %s: %w: %w", s.addr, ErrLost, err)
@@ -73,11 +73,7 @@ func (s *SSH) Run(ctx context.Context, c Command) error {
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		s.kill(session, stderr.group(), c.Sudo)
-		select {
-		case <-done: // the writers are ours again
-		case <-time.After(killTimeout):
-		}
+		s.end(session, stderr, c.Sudo, done)
 		return fmt.Errorf("running a command on %s: %w", s.addr, context.Cause(ctx))
 	}
 	if err != nil {
@@ -122,15 +118,34 @@ func (c Command) line() (string, error) {
 // Quote makes s one word of a POSIX shell.
 func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
+// end kills a command whose context is over and waits for it, so that the
+// caller has its writers to itself again; both within s.limit, as the
+// machine may be gone and the caller has to clean up elsewhere.
+func (s *SSH) end(session *ssh.Session, stderr *markReader, sudo bool, done <-chan error) {
+	deadline, cancel := context.WithTimeout(context.Background(), s.limit)
+	defer cancel()
+	killed := make(chan struct{})
+	go func() { // on a dead connection it ends with the connection
+		defer close(killed)
+		s.kill(stderr.group(), sudo)
+	}()
+	select {
+	case <-killed:
+	case <-deadline.Done():
+	}
+	_ = session.Signal(ssh.SIGKILL)
+	_ = session.Close()
+	select {
+	case <-done:
+	case <-deadline.Done():
+	}
+}
+
 // kill ends a process group, politely at first, then for good.
-func (s *SSH) kill(session *ssh.Session, group string, sudo bool) {
-	defer session.Close()
-	defer session.Signal(ssh.SIGKILL)
+func (s *SSH) kill(group string, sudo bool) {
 	if group == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
-	defer cancel()
 	c := Command{Sudo: sudo, Script: `g=` + group + `; kill -s TERM -- -$g; n=0
 while [ $n -lt ` + strconv.Itoa(s.grace) + ` ] && kill -s 0 -- -$g 2>/dev/null; do sleep 0.1; n=$((n+1)); done
 kill -s KILL -- -$g 2>/dev/null; true`}
@@ -143,15 +158,7 @@ kill -s KILL -- -$g 2>/dev/null; true`}
 		return
 	}
 	defer killer.Close()
-	done := make(chan struct{})
-	go func() {
-		_ = killer.Run(line)
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
+	_ = killer.Run(line)
 }
 
 // Output runs c and returns what it wrote to standard output, at most 16 MiB.
@@ -185,6 +192,7 @@ type markReader struct {
 	pending []byte // bytes that may yet turn out to be the mark
 	pgid    string
 	settled bool
+	known   chan struct{} // closed when settled
 	last    []byte
 }
 
@@ -212,20 +220,32 @@ func (m *markReader) strip(p []byte) []byte {
 	head, rest, whole := bytes.Cut(m.pending, []byte("\n"))
 	prefix := min(len(head), len(groupMark))
 	if string(head[:prefix]) != groupMark[:prefix] {
-		m.settled = true // not ours: sudo's complaint, or a login shell's
+		m.settle() // not ours: sudo's complaint, or a login shell's
 		return m.pending
 	}
 	if !whole {
 		return nil
 	}
-	m.settled = true
+	defer m.settle()
 	if g := strings.TrimPrefix(string(head), groupMark); regexp.MustCompile(`^[1-9][0-9]*$`).MatchString(g) && g != "1" {
 		m.pgid = g
 	}
 	return rest
 }
 
+func (m *markReader) settle() {
+	m.settled = true
+	close(m.known)
+}
+
+// group returns the process group. It may have to wait for it: a command may
+// be cancelled right after its start, and standard error may come later than
+// standard output that was written after it.
 func (m *markReader) group() string {
+	select {
+	case <-m.known:
+	case <-time.After(time.Second):
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.pgid

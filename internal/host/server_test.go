@@ -27,6 +27,7 @@ type machine struct {
 	path     string       // PATH of the commands
 	deaf     atomic.Bool  // keep-alive questions stay unanswered
 	sessions atomic.Int64 // commands started
+	mute     atomic.Bool  // new sessions are not answered
 	drop     atomic.Bool  // break the connection when a command arrives
 }
 
@@ -111,6 +112,9 @@ func (m *machine) serve(conn net.Conn, config *ssh.ServerConfig) {
 		}
 	}()
 	for c := range chans {
+		if m.mute.Load() {
+			continue
+		}
 		ch, reqs, err := c.Accept()
 		if err != nil {
 			return
