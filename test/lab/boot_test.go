@@ -273,3 +273,59 @@ func TestRebootKeepsTheInstanceAndKeyPairLogsIn(t *testing.T) {
 		t.Errorf("after its reboot the instance is %s", got)
 	}
 }
+
+func TestSpotInstanceWithASmallDisk(t *testing.T) {
+	b := newBox(t)
+	b.must("up")
+	id := launch(t, b, "", func(in *ec2.RunInstancesInput) {
+		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot}
+		in.BlockDeviceMappings = []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/sda1"),
+			Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(1)}}}
+	})
+	waitState(t, b, id, "running")
+	var full result
+	until(t, "the guest takes commands", 20*time.Second, func() bool {
+		full = b.lab("exec", id, "--", "fallocate", "-l", "2G", "/fill")
+		return full.code != 0 && !strings.Contains(full.err, "it is running") && strings.Contains(full.err, "fallocate")
+	})
+	if !strings.Contains(full.err, "No space left") {
+		t.Errorf("2 GiB on a disk of 1 GiB: %+v", full)
+	}
+	if r := b.lab("spot-interrupt", id, "--action", "nap"); r.code != 2 {
+		t.Errorf("an unknown action: %+v", r)
+	}
+	b.must("spot-interrupt", id, "--after", "4s")
+	const notice = `T=$(curl -sf -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token) && curl -sf -H "X-aws-ec2-metadata-token: $T" http://169.254.169.254/latest/meta-data/spot/instance-action`
+	var seen result
+	until(t, "the instance sees the notice", 4*time.Second, func() bool {
+		seen = b.lab("exec", id, "--", "sh", "-c", notice)
+		return seen.code == 0
+	})
+	if !strings.Contains(seen.out, `"terminate"`) {
+		t.Errorf("the notice is %q", seen.out)
+	}
+	waitState(t, b, id, "terminated")
+}
+
+func TestFourInstancesAtOnce(t *testing.T) {
+	b := newBox(t)
+	b.must("up")
+	k := newKeys(t)
+	out, err := ec2.NewFromConfig(b.aws()).RunInstances(t.Context(), &ec2.RunInstancesInput{
+		ImageId: aws.String(company.BaseImage), InstanceType: types.InstanceTypeT3Small, MinCount: aws.Int32(4), MaxCount: aws.Int32(4),
+		UserData: aws.String(base64.StdEncoding.EncodeToString([]byte(k.userData()))),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, addresses := time.Now(), map[string]bool{}
+	for _, i := range out.Instances {
+		client := login(t, b, aws.ToString(i.InstanceId), k)
+		settled(t, client)
+		addresses[in(t, client, "hostname -I")] = true
+	}
+	t.Logf("four instances settled after %s", time.Since(start).Round(10*time.Millisecond))
+	if len(addresses) != 4 {
+		t.Errorf("four instances share addresses: %v", addresses)
+	}
+}

@@ -61,8 +61,8 @@ func up(p place, args []string) (int, error) {
 	defer stop()
 	u := starter{place: p, say: say, unlock: unlock, foreground: foreground}
 	err = u.bringUp(ctx)
-	if ctx.Err() != nil {
-		return 130, errors.Join(err, errors.New("bringing the lab up: interrupted; nothing is left"))
+	if ctx.Err() != nil && fault.KindOf(err) != fault.Leftover {
+		err = fault.Newf(fault.Interrupt, "", "bringing the lab up: interrupted; nothing is left")
 	}
 	return 0, err
 }

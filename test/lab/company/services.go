@@ -185,8 +185,9 @@ func (c *company) startGateway(ctx context.Context) error {
 	ended := make(chan struct{})
 	hyperCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go func() { c.parts.hyper.Run(hyperCtx); close(ended) }()
+	// The guests go first: the gateway waits for its snapshots, and they for guests.
+	c.closers.add("snapshots", g.Close)
 	c.closers.add("hypervisor", func() error { stop(); <-ended; return nil })
-	c.closers.add("gateway", g.Close)
 	c.step("AWS gateway at %s, hypervisor on bridge %s", GatewayURL, Bridge)
 	return nil
 }

@@ -81,6 +81,7 @@ func (h *Hypervisor) Snapshot(ctx context.Context, instanceID, imageID string, n
 	if err != nil {
 		return fmt.Errorf("making image %s of %s: %w", imageID, instanceID, err)
 	}
+	defer h.work.Done()
 	h.mu.Lock()
 	running, below, upper := m.phase == Running, m.layers, m.guest.UpperDir()
 	h.mu.Unlock()
@@ -116,7 +117,7 @@ func (h *Hypervisor) release(m *machine) {
 }
 
 // occupy waits until the machine rests (runs or is stopped, nothing under way)
-// and marks it busy.
+// and marks it busy. The caller clears that, and calls h.work.Done at its end.
 func (h *Hypervisor) occupy(ctx context.Context, id string) (*machine, error) {
 	for {
 		h.mu.Lock()
@@ -127,6 +128,7 @@ func (h *Hypervisor) occupy(ctx context.Context, id string) (*machine, error) {
 			return nil, fmt.Errorf("finding %s: %w", id, ErrNotFound)
 		case !m.busy && (m.phase == Running || m.phase == Stopped) && m.guest != nil:
 			m.busy = true
+			h.work.Add(1) // Run's end waits for the caller's Done
 			h.mu.Unlock()
 			return m, nil
 		}
