@@ -63,7 +63,7 @@ type Plan struct {
 	Digest    string    `json:"inputs_digest"`
 	Launch    Launch    `json:"launch"`
 	ImageName string    `json:"image_name"`
-	Steps     []string  `json:"steps"`
+	Steps     []Planned `json:"steps"`
 	Tags      TagSet    `json:"tags"`       // of everything the bake makes
 	Deadline  time.Time `json:"deadline"`   // when the bake gives up
 	ExpiresAt time.Time `json:"expires_at"` // when the builder destroys itself
@@ -75,6 +75,20 @@ type Plan struct {
 	chefCA    []byte
 	started   time.Time
 	resolved  StepTime
+}
+
+// Planned is one step that the bake will take.
+type Planned struct {
+	Name string `json:"name"`
+}
+
+// stepNames lists the names of the planned steps.
+func (p Plan) stepNames() []string {
+	var out []string
+	for _, s := range p.Steps {
+		out = append(out, s.Name)
+	}
+	return out
 }
 
 // TagSet is tags by key.
@@ -118,7 +132,7 @@ func (p Plan) Text() string {
 	line("chef", "%s mode, package: %s", r.ChefMode, orNone(r.ChefPackage))
 	line("agent", "boot-agent %s, nodes register at %s", short(r.AgentSHA256), r.Agent.Chef.ServerURL)
 	line("image", "%s", p.ImageName)
-	line("steps", "%s", strings.Join(p.Steps, ", "))
+	line("steps", "%s", strings.Join(p.stepNames(), ", "))
 	line("gives up", "%s; the builder destroys itself at %s", p.Deadline.UTC().Format(time.RFC3339), p.ExpiresAt.UTC().Format(time.RFC3339))
 	return b.String()
 }

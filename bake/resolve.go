@@ -112,7 +112,7 @@ func (p Plan) finish(net network, now time.Time) (Plan, error) {
 	p.Launch = Launch{Region: in.Region, Account: p.owner.Account, InstanceType: in.InstanceType, Subnet: in.Subnet, VPC: net.vpc,
 		SecurityGroup: in.SecurityGroup, AllowFrom: net.allowFrom, Address: net.address, SSHUser: in.SSHUser, InstanceProfile: in.InstanceProfile}
 	for _, s := range steps(p) {
-		p.Steps = append(p.Steps, s.Name)
+		p.Steps = append(p.Steps, Planned{s.Name})
 	}
 	return p, nil
 }

@@ -126,7 +126,7 @@ func TestLocalModeReadsTheRepository(t *testing.T) {
 	write("cookbooks/web/metadata.rb", "name 'web'\nversion '1.0.0'\n")
 	write("cookbooks/web/recipes/default.rb", "log 'w'\n")
 	before := f.plan(t)
-	if before.Recipe.Cookbooks["web"] != "1.0.0" || slices.Contains(before.Steps, "chef node") {
+	if before.Recipe.Cookbooks["web"] != "1.0.0" || slices.Contains(before.stepNames(), "chef node") {
 		t.Errorf("cookbooks %v, steps %v", before.Recipe.Cookbooks, before.Steps)
 	}
 	write("cookbooks/web/recipes/default.rb", "log 'x'\n")

@@ -102,7 +102,7 @@ func breakers(f *fakes) map[string]func() {
 
 func TestAFailureInEachStepUndoesWhatWasMade(t *testing.T) {
 	t.Parallel()
-	names := newFakes(t).plan(t).Steps
+	names := newFakes(t).plan(t).stepNames()
 	for i, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -144,7 +144,7 @@ var errSignalled = errors.New("interrupted by SIGTERM")
 
 func TestACancelInEachStepUndoesWhatWasMade(t *testing.T) {
 	t.Parallel()
-	for _, name := range newFakes(t).plan(t).Steps {
+	for _, name := range newFakes(t).plan(t).stepNames() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFakes(t)
