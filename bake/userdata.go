@@ -46,11 +46,12 @@ func builderData(hostKey, userKey keyPair, deadline time.Time) (string, error) {
 // selfDestruct arms a timer for an absolute time. bootcmd runs at every boot,
 // so a reboot of the builder arms it again; a deadline that passed meanwhile
 // ends the builder at once, because systemd never fires a timer for the past.
-// Neither call waits: a timer starts after sysinit.target, which itself waits
-// for the cloud-init unit that runs this.
+// The timer goes without default dependencies: they order it after
+// sysinit.target, which waits for the cloud-init unit that runs this, and
+// systemd-run waits for the timer (systemd 252, --no-block or not).
 func selfDestruct(deadline time.Time) string {
 	at := deadline.UTC()
 	return fmt.Sprintf(`if [ "$(date +%%s)" -ge %d ]; then systemctl --no-block poweroff; `+
-		`else systemd-run --no-block --unit=bakehouse-self-destruct --timer-property=AccuracySec=1s --on-calendar='%s UTC' systemctl poweroff; fi`,
+		`else systemd-run --unit=bakehouse-self-destruct --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s --on-calendar='%s UTC' systemctl poweroff; fi`,
 		at.Unix(), at.Format("2006-01-02 15:04:05"))
 }
