@@ -57,14 +57,37 @@ func up(p place, args []string) (int, error) {
 		}
 		return 0, err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
 	u := starter{place: p, say: say, unlock: unlock, foreground: foreground}
 	err = u.bringUp(ctx)
-	if ctx.Err() != nil && fault.KindOf(err) != fault.Leftover {
-		err = fault.Newf(fault.Interrupt, "", "bringing the lab up: interrupted; nothing is left")
+	if cause := context.Cause(ctx); cause != nil && fault.KindOf(err) != fault.Leftover {
+		switch {
+		case err != nil:
+			return 0, cause
+		case foreground: // it was up, and was asked to end
+			return fault.ExitCode(cause), nil
+		}
 	}
 	return 0, err
+}
+
+// untilSignal returns a context that SIGINT or SIGTERM ends; its cause has the
+// signal's exit code.
+func untilSignal() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		kind := fault.Interrupt
+		if sig, ok := <-signals; !ok {
+			return
+		} else if sig == syscall.SIGTERM {
+			kind = fault.Terminated
+		}
+		cancel(fault.Newf(kind, "", "bringing the lab up: interrupted; nothing is left"))
+	}()
+	return ctx, func() { signal.Stop(signals); close(signals) }
 }
 
 // answers tells whether a lab is up and well. One that lives and does not answer
@@ -208,7 +231,7 @@ func (u starter) follow(ctx context.Context, process *seal.Process, channel *os.
 	case err := <-failed:
 		return errors.Join(err, u.end(process))
 	case <-ctx.Done():
-		return u.end(process)
+		return errors.Join(ctx.Err(), u.end(process))
 	}
 	u.say("the lab is up: `lab status`, `lab run -- COMMAND`, `lab down`")
 	u.unlock()
