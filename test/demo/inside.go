@@ -63,7 +63,7 @@ func (t *teller) timed(who, what string, f func() (string, error)) error {
 // prepare uploads roles and cookbooks and pushes a build.
 func (t *teller) prepare(ctx context.Context) (build string, err error) {
 	err = t.timed("chef", "roles and cookbooks to the Chef server", func() (string, error) {
-		up, err := t.world.Upload(ctx)
+		up, err := t.world.Upload(ctx, ".")
 		return fmt.Sprintf("%d roles, %d cookbooks, %d files sent", up.Roles, up.Cookbooks, up.Files), err
 	})
 	if err != nil {

@@ -75,8 +75,10 @@ func run(m *testing.M) int {
 		defer os.RemoveAll(dir)
 		s.world, err = story.Open(ctx, dir)
 	}
-	if err == nil {
-		_, err = s.world.Upload(ctx)
+	for _, repo := range []string{".", "test/fixtures/chef-repo"} {
+		if err == nil {
+			_, err = s.world.Upload(ctx, repo)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: error:", err)
@@ -184,10 +186,8 @@ func watchBuilder(ctx context.Context) <-chan builder {
 
 // runningBuilder finds the running instance of a bake by its tag.
 func runningBuilder(ctx context.Context) (string, error) {
-	out, err := s.world.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: []types.Filter{
-		{Name: aws.String("tag-key"), Values: []string{"bakehouse:bake-id"}},
-		{Name: aws.String("instance-state-name"), Values: []string{"running"}},
-	}})
+	out, err := s.world.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{
+		Filters: append(filter("tag-key", "bakehouse:bake-id"), filter("instance-state-name", "running")...)})
 	if err != nil {
 		return "", err
 	}
@@ -195,6 +195,11 @@ func runningBuilder(ctx context.Context) (string, error) {
 		return "", errors.New("no bake's instance runs")
 	}
 	return aws.ToString(out.Reservations[0].Instances[0].InstanceId), nil
+}
+
+// filter is one EC2 filter.
+func filter(name string, values ...string) []types.Filter {
+	return []types.Filter{{Name: aws.String(name), Values: values}}
 }
 
 // readJSON reads a JSON file into v.

@@ -25,7 +25,7 @@ func (w *World) Stages(ctx context.Context, instanceID string) (stages []Stage, 
 	}
 	var status struct {
 		Stages []struct {
-			Name    string    `json:"name"`
+			Name    string    `json:"stage"`
 			Started time.Time `json:"started"`
 			Ended   time.Time `json:"ended"`
 		} `json:"stages"`

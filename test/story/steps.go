@@ -54,17 +54,8 @@ func (w *World) Build(note string) (string, error) {
 // Push pushes a build folder to a channel and returns the build's id.
 func (w *World) Push(ctx context.Context, dir, channel string) (string, error) {
 	o, err := w.mustRun(ctx, Tool{Name: "deployctl", Args: []string{
-		"push", "--config", w.Config, "--app", "web", "--channel", channel, "--output", "json", dir}})
-	if err != nil {
-		return "", err
-	}
-	var pushed struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal([]byte(o.Stdout), &pushed); err != nil || pushed.ID == "" {
-		return "", fmt.Errorf("reading what deployctl printed: %v: %s", err, o.Stdout)
-	}
-	return pushed.ID, nil
+		"push", "--config", w.Config, "--app", "web", "--channel", channel, dir}})
+	return o.LastLine(), err
 }
 
 // BakeTool is the call of bake-ami that installs the lab's Chef package.

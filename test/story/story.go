@@ -90,9 +90,10 @@ func (w *World) findChefPackage(ctx context.Context) (err error) {
 	return err
 }
 
-// Upload brings the Chef server in line with the repository's roles and cookbooks.
-func (w *World) Upload(ctx context.Context) (chefapi.Uploaded, error) {
-	repo, err := chefrepo.Open(w.Root)
+// Upload brings the Chef server in line with the roles and cookbooks of the
+// chef-repo in dir, a path from the repository's root.
+func (w *World) Upload(ctx context.Context, dir string) (chefapi.Uploaded, error) {
+	repo, err := chefrepo.Open(filepath.Join(w.Root, dir))
 	if err != nil {
 		return chefapi.Uploaded{}, err
 	}

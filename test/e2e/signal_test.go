@@ -1,0 +1,130 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"bakehouse/test/story"
+)
+
+// plannedSteps asks bake-ami what a bake will do.
+func plannedSteps(t *testing.T) []string {
+	t.Helper()
+	o := runBake(t, "web", "--dry-run", "--output", "json")
+	var plan struct {
+		Steps []string `json:"steps"`
+	}
+	if err := json.Unmarshal([]byte(o.Stdout), &plan); o.Code != 0 || err != nil || len(plan.Steps) < 8 {
+		t.Fatalf("reading the plan: exit %d, %v\n%s%s", o.Code, err, o.Stdout, o.Stderr)
+	}
+	return plan.Steps
+}
+
+// runBake runs bake-ami to its end, whatever that is.
+func runBake(t *testing.T, role string, args ...string) story.Outcome {
+	t.Helper()
+	return runTool(t, s.world.BakeTool(role, args...))
+}
+
+// runTool runs a tool to its end, whatever that is.
+func runTool(t *testing.T, tool story.Tool) story.Outcome {
+	t.Helper()
+	o, err := s.world.Run(deadline(t, 3*time.Minute), tool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// signaller sends a signal once, when a step starts.
+type signaller struct {
+	step    string
+	signal  os.Signal
+	mu      sync.Mutex
+	process *os.Process
+	sent    bool
+	rest    []byte
+}
+
+// Write takes stderr's JSON lines as they come.
+func (k *signaller) Write(b []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rest = append(k.rest, b...)
+	for {
+		i := bytes.IndexByte(k.rest, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		var e struct{ Event, Step string }
+		_ = json.Unmarshal(k.rest[:i], &e)
+		k.rest = k.rest[i+1:]
+		if e.Event == "step_started" && e.Step == k.step && !k.sent && k.process != nil {
+			k.sent = k.process.Signal(k.signal) == nil
+		}
+	}
+}
+
+// started keeps the process for later.
+func (k *signaller) started(p *os.Process) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.process = p
+}
+
+var _ io.Writer = (*signaller)(nil)
+
+func TestASignalInAnyStepLeavesNothing(t *testing.T) {
+	steps := plannedSteps(t)
+	for i, step := range steps {
+		t.Run(strings.ReplaceAll(step, " ", "-"), func(t *testing.T) {
+			sig, code := os.Signal(syscall.SIGTERM), 143
+			if i%4 == 3 { // Ctrl-C takes the same way; it gets its share of the steps
+				sig, code = os.Interrupt, 130
+			}
+			interruptAt(t, step, sig, code)
+		})
+	}
+}
+
+// interruptAt bakes until step starts, sends sig, and looks at what is left.
+func interruptAt(t *testing.T, step string, sig os.Signal, code int) {
+	before, err := s.world.Census(deadline(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &signaller{step: step, signal: sig}
+	tool := s.world.BakeTool("harmless", "--output", "json")
+	tool.Live, tool.Started = k, k.started
+	o := runTool(t, tool)
+	if !k.sent {
+		t.Fatalf("the step never started:\n%s", o.Stderr)
+	}
+	if o.Code != code {
+		t.Errorf("exit code %d, want %d:\n%s", o.Code, code, tail(o.Stderr))
+	}
+	unchanged(t, before)
+	if left, _ := filepath.Glob(filepath.Join(s.world.Dir, "state", "*")); len(left) > 0 {
+		t.Errorf("the bake's journal is still there: %v", left)
+	}
+}
+
+// tail returns the last lines of a text.
+func tail(text string) string {
+	var lines []string
+	for sc := bufio.NewScanner(strings.NewReader(text)); sc.Scan(); {
+		lines = append(lines, sc.Text())
+	}
+	return strings.Join(lines[max(0, len(lines)-12):], "\n")
+}
