@@ -78,7 +78,7 @@ func (p place) enter(args, env []string) (int, error) {
 		return 1, err
 	}
 	if !up {
-		return 2, errNotUp()
+		return 2, errNotUp(p)
 	}
 	return seal.Enter(r.PID, c)
 }
@@ -128,7 +128,7 @@ func (p place) ask(ctx context.Context) (control.Status, error) {
 	if !p.inside() {
 		if _, up, err := p.running(); err != nil || !up {
 			if err == nil {
-				err = errNotUp()
+				err = errNotUp(p)
 			}
 			return control.Status{}, err
 		}

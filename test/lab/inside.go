@@ -110,5 +110,5 @@ func asError(p control.Progress) error {
 
 // errEnded is what up says of a lab that ended without a word.
 func errEnded(p place) error {
-	return fmt.Errorf("bringing the lab up: it ended without saying why; see %s", filepath.Join(company.LogDir(p.run), "..", "lab.log"))
+	return fmt.Errorf("bringing the lab up: it ended without saying why; see %s", p.logPath())
 }

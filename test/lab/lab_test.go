@@ -265,3 +265,18 @@ func TestLabFaultsAndCalls(t *testing.T) {
 		t.Errorf("the calls should be the seeding's alone: %s", out)
 	}
 }
+
+func TestLabEndsWhenAServiceDies(t *testing.T) {
+	b := newBox(t)
+	b.must("up")
+	// Inside, so that only this lab's own processes can be meant.
+	b.lab("run", "--", "sh", "-c", `for p in /proc/[0-9]*; do grep -aq "moto[.]server" $p/cmdline && kill -9 ${p#/proc/}; done`)
+	until(t, "the lab notices", 10*time.Second, func() bool { return b.lab("status").code == 2 })
+	if r := b.lab("status"); !strings.Contains(r.err, "died") {
+		t.Errorf("status of a dead lab: %+v", r)
+	}
+	if log, err := os.ReadFile(b.logPath()); err != nil || !strings.Contains(string(log), "running moto") {
+		t.Errorf("the log does not say who died: %q, %v", log, err)
+	}
+	b.must("up")
+}

@@ -101,7 +101,11 @@ func printError(w io.Writer, err error) {
 	}
 }
 
-// errNotUp is what every command but up says without a lab.
-func errNotUp() error {
+// errNotUp is what every command but up says without a lab. A record without a
+// process means that the lab did not go by `lab down`.
+func errNotUp(p place) error {
+	if _, err := os.Stat(p.recordPath()); err == nil {
+		return fault.Newf(fault.Usage, "bring it up again with `lab up`", "finding the lab: it died; its last words are in %s", p.logPath())
+	}
 	return fault.New(fault.Usage, "bring it up with `lab up`", errors.New("finding the lab: it is not up"))
 }

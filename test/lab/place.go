@@ -69,6 +69,9 @@ type record struct {
 
 func (p place) recordPath() string { return filepath.Join(p.run, "lab.json") }
 
+// logPath is where the company itself writes; its services have logs of their own.
+func (p place) logPath() string { return filepath.Join(p.run, "lab.log") }
+
 // running returns the process of this place's lab; ok is false when it is not
 // up, whatever a killed one has left.
 func (p place) running() (r record, ok bool, err error) {

@@ -88,7 +88,7 @@ func listLogs(p place, dir string) (int, error) {
 	if err != nil {
 		return 0, fault.New(fault.Usage, "bring a lab up with `lab up`", fmt.Errorf("listing logs: %w", err))
 	}
-	fmt.Println(filepath.Join(p.run, "lab.log"))
+	fmt.Println(p.logPath())
 	fmt.Println(filepath.Join(p.run, "goiardi", "goiardi.log"))
 	for _, e := range entries {
 		fmt.Println(filepath.Join(dir, e.Name()))

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -192,7 +191,7 @@ func (u starter) launch() (*seal.Process, *os.File, error) {
 		return nil, nil, err
 	}
 	defer theirs.Close()
-	log, err := os.Create(filepath.Join(u.run, "lab.log"))
+	log, err := os.Create(u.logPath())
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the lab's log: %w", err)
 	}

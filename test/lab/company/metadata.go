@@ -42,7 +42,7 @@ func describe(m hypervisor.Machine) imds.Instance {
 	in := imds.Instance{
 		ID: m.Instance.ID, ImageID: m.Instance.ImageID, Type: string(d.InstanceType),
 		Hostname: aws.ToString(d.PrivateDnsName), PrivateIP: m.Instance.Address, MAC: m.Instance.MAC.String(),
-		AccountID: account, Region: Region, Architecture: string(d.Architecture),
+		AccountID: account, Region: Region, ReservationID: m.Instance.Reservation, Architecture: string(d.Architecture),
 		LaunchIndex: int(aws.ToInt32(d.AmiLaunchIndex)), LaunchTime: aws.ToTime(d.LaunchTime),
 		KeyName: aws.ToString(d.KeyName), PublicKey: m.PublicKey,
 		SubnetID: aws.ToString(d.SubnetId), SubnetCIDR: subnetOf(m.Instance.Address),
@@ -52,9 +52,13 @@ func describe(m hypervisor.Machine) imds.Instance {
 	}
 	if d.Placement != nil {
 		in.Zone = aws.ToString(d.Placement.AvailabilityZone)
+		in.ZoneID = aws.ToString(d.Placement.AvailabilityZoneId)
 	}
 	for _, tag := range d.Tags {
 		in.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+		if aws.ToString(tag.Key) == "aws:autoscaling:groupName" {
+			in.LifecycleState = "InService" // the group's instances have no hooks in the lab
+		}
 	}
 	for _, g := range d.SecurityGroups {
 		in.Groups = append(in.Groups, imds.Group{ID: aws.ToString(g.GroupId), Name: aws.ToString(g.GroupName)})

@@ -22,13 +22,13 @@ func TestDescribeTellsAnInstanceAboutItself(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	got := describe(hypervisor.Machine{
 		Instance: hypervisor.Instance{
-			ID: "i-1", ImageID: "ami-1", Address: netip.MustParseAddr("172.31.17.4"), MAC: net.HardwareAddr{2, 0, 0, 0, 0, 4},
+			ID: "i-1", Reservation: "r-1", ImageID: "ami-1", Address: netip.MustParseAddr("172.31.17.4"), MAC: net.HardwareAddr{2, 0, 0, 0, 0, 4},
 			Detail: types.Instance{
 				InstanceType: types.InstanceTypeT3Small, LaunchTime: &at, KeyName: aws.String("lab"),
 				PrivateDnsName: aws.String("ip-172-31-17-4.ec2.internal"), SubnetId: aws.String("subnet-1"), VpcId: aws.String("vpc-1"),
 				RootDeviceName: aws.String("/dev/sda1"), InstanceLifecycle: types.InstanceLifecycleTypeSpot,
 				Placement:          &types.Placement{AvailabilityZone: aws.String("us-east-1b")},
-				Tags:               []types.Tag{{Key: aws.String("Name"), Value: aws.String("web-1")}},
+				Tags:               []types.Tag{{Key: aws.String("aws:autoscaling:groupName"), Value: aws.String("web")}},
 				SecurityGroups:     []types.GroupIdentifier{{GroupId: aws.String("sg-1"), GroupName: aws.String("default")}},
 				NetworkInterfaces:  []types.InstanceNetworkInterface{{NetworkInterfaceId: aws.String("eni-1")}},
 				IamInstanceProfile: &types.IamInstanceProfile{Arn: aws.String("arn:aws:iam::1:instance-profile/web"), Id: aws.String("AIPA1")},
@@ -41,12 +41,12 @@ func TestDescribeTellsAnInstanceAboutItself(t *testing.T) {
 	})
 	want := imds.Instance{
 		ID: "i-1", ImageID: "ami-1", Type: "t3.small", Hostname: "ip-172-31-17-4.ec2.internal",
-		PrivateIP: netip.MustParseAddr("172.31.17.4"), MAC: "02:00:00:00:00:04", AccountID: account,
+		PrivateIP: netip.MustParseAddr("172.31.17.4"), MAC: "02:00:00:00:00:04", AccountID: account, ReservationID: "r-1",
 		Region: Region, Zone: "us-east-1b", Architecture: "x86_64", LaunchTime: at,
 		KeyName: "lab", PublicKey: "ssh-ed25519 AAAA lab",
 		Groups: []imds.Group{{ID: "sg-1", Name: "default"}}, InterfaceID: "eni-1",
 		SubnetID: "subnet-1", SubnetCIDR: "172.31.16.0/20", VPCID: "vpc-1", VPCCIDR: "172.31.0.0/16",
-		RootDevice: "/dev/sda1", Spot: true, UserData: []byte("#!/bin/sh"), Tags: map[string]string{"Name": "web-1"},
+		RootDevice: "/dev/sda1", Spot: true, UserData: []byte("#!/bin/sh"), Tags: map[string]string{"aws:autoscaling:groupName": "web"}, LifecycleState: "InService",
 		Role:           &imds.Role{Name: "web", ProfileARN: "arn:aws:iam::1:instance-profile/web", ProfileID: "AIPA1"},
 		TokensRequired: true, TagsInMetadata: true,
 		SpotAction: &imds.SpotAction{Action: "stop", Time: at}, Rebalance: at.Add(-time.Second),

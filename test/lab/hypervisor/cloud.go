@@ -32,6 +32,7 @@ func (e EC2) Instances(ctx context.Context) ([]Instance, error) {
 		for _, r := range page.Reservations {
 			for _, d := range r.Instances {
 				if inst, ok := fromEC2(d); ok {
+					inst.Reservation = aws.ToString(r.ReservationId)
 					all = append(all, inst)
 				}
 			}

@@ -25,12 +25,13 @@ import (
 
 // Instance is one EC2 instance as EC2 describes it.
 type Instance struct {
-	ID      string
-	State   string // EC2 state name, as the emulator has it
-	ImageID string
-	Address netip.Addr
-	MAC     net.HardwareAddr
-	Detail  types.Instance // everything else
+	ID          string
+	State       string // EC2 state name, as the emulator has it
+	Reservation string // id of the launch that it belongs to
+	ImageID     string
+	Address     netip.Addr
+	MAC         net.HardwareAddr
+	Detail      types.Instance // everything else
 }
 
 // Spot tells whether the instance may be interrupted.
