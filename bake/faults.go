@@ -22,8 +22,27 @@ func awsFault(action, doing string, err error) error {
 	if errors.As(err, &known) || ended(err) {
 		return wrapped
 	}
-	return fault.New(fault.AWS, awsNext(action, err), wrapped)
+	return fault.New(fault.AWS, awsNext(action, err), fmt.Errorf("%s: %w", doing, brief{err}))
 }
+
+// brief is an AWS error that reads as code and message. The SDK's own text
+// adds service, operation, status and request id around them.
+type brief struct{ error }
+
+// Error reads "CODE: MESSAGE".
+func (b brief) Error() string {
+	var api interface {
+		ErrorCode() string
+		ErrorMessage() string
+	}
+	if errors.As(b.error, &api) {
+		return api.ErrorCode() + ": " + api.ErrorMessage()
+	}
+	return b.error.Error()
+}
+
+// Unwrap gives errors.As the SDK's error.
+func (b brief) Unwrap() error { return b.error }
 
 // ended says that a call failed only because its context ended.
 func ended(err error) bool {
@@ -43,6 +62,8 @@ func awsNext(action string, err error) string {
 		return "wait a little: AWS limits how often " + action + " may be called"
 	case strings.HasSuffix(code, "LimitExceeded"):
 		return "ask AWS for a higher limit, or remove what is not used"
+	case strings.HasPrefix(code, "Invalid") || strings.HasPrefix(code, "Unsupported"):
+		return "correct the setting that EC2's message names"
 	case code == "":
 		return "check that the region's endpoint can be reached from here"
 	}

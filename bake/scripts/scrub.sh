@@ -14,8 +14,9 @@ quiet() {
 		amazon-ssm-agent.service snap.amazon-ssm-agent.amazon-ssm-agent.service fwupd.service; do
 		systemctl stop "$unit" >/dev/null 2>&1 || true
 	done
+	# The last name wins over whatever the role says about storage.
 	mkdir -p /run/systemd/journald.conf.d
-	printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/bakehouse.conf
+	printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/zzzz-bakehouse.conf
 	systemctl restart systemd-journald >/dev/null 2>&1 || true
 	# At shutdown these would save a seed and a login record to the disk.
 	systemctl mask --runtime systemd-random-seed.service systemd-update-utmp.service >/dev/null 2>&1 || true
