@@ -112,7 +112,7 @@ func bakeTooLong(limit time.Duration) error {
 // about: a limit of ours, or whatever the caller gave as cause (a signal).
 func outOfTime(ctx context.Context, name string, err error) error {
 	cause := context.Cause(ctx)
-	if errors.Is(err, cause) && !errors.Is(cause, ctx.Err()) {
+	if errors.Is(err, cause) && err.Error() != cause.Error() {
 		return err
 	}
 	var known *fault.Error

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -46,6 +47,10 @@ func (d deps) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	// A bake must not end in a report that cannot be written.
+	if dir := filepath.Dir(o.report); o.report != "" && !isDir(dir) {
+		return cliapp.Usagef("--report %s: there is no folder %s", o.report, dir)
+	}
 	reporter := d.reporter(o.output)
 	defer reporter.Close()
 	w, err := d.world(c.Context, &o)
@@ -76,7 +81,7 @@ func (d deps) finish(o options, report bake.Report, failed error) error {
 	}
 	if o.report != "" {
 		if err := os.WriteFile(o.report, text, 0o644); err != nil {
-			err = fault.New(fault.Leftover, "the image is made; take its id from stdout", fmt.Errorf("writing the report: %w", err))
+			err = fault.New(fault.Unpublished, "the bake itself is over; its result is on stdout", fmt.Errorf("writing the report: %w", err))
 			failed = firstOf(failed, err)
 		}
 	}
@@ -90,6 +95,11 @@ func (d deps) finish(o options, report bake.Report, failed error) error {
 		err = fmt.Errorf("printing the result (image %s): %w", report.ImageID, err)
 	}
 	return firstOf(failed, err)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func firstOf(errs ...error) error {

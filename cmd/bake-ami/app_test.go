@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bakehouse/bake"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/config"
+	"bakehouse/internal/fault"
+)
+
+// ran is how one run ended.
+type ran struct {
+	code           int
+	stdout, stderr string
+	got            *options // what the world was asked for; nil: it was not
+}
+
+var errEnough = errors.New("seen enough")
+
+// run runs the tool up to the point where it would talk to the world.
+func run(t *testing.T, file config.Config, env map[string]string, args ...string) ran {
+	t.Helper()
+	var out, errs bytes.Buffer
+	var r ran
+	p := cliapp.Process{Args: append([]string{"bake-ami"}, args...), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
+		Getenv: func(k string) string { return env[k] }}
+	d := deps{Process: p, now: time.Now, config: func(string, bool) (config.Config, error) { return file, nil },
+		world: func(_ context.Context, o *options) (bake.World, error) { r.got = o; return bake.World{}, errEnough }}
+	r.code = cliapp.Run(t.Context(), p, newApp(d), nil)
+	r.stdout, r.stderr = out.String(), errs.String()
+	return r
+}
+
+func TestFlagsWinOverTheFile(t *testing.T) {
+	t.Parallel()
+	file := config.Config{Region: "eu-west-1", Chef: config.Chef{ServerURL: "http://file", ClientName: "me", ClientKey: "/k", ValidatorKey: "ssm:/v"},
+		Bake:  config.Bake{InstanceType: "m5.large", Timeout: 30 * time.Minute, Tags: map[string]string{"team": "a"}, RootVolumeGB: 20},
+		Agent: config.Agent{Environment: map[string]string{"HTTPS_PROXY": "p"}, NodePrefix: "n-"},
+		Apps:  map[string]config.App{"shop": {Roles: []string{"web"}, Bucket: "b", Channel: "production"}}}
+	r := run(t, file, map[string]string{"JOB_NAME": "j", "XDG_STATE_HOME": "/s"}, "--role", "web", "--instance-type", "c5.large", "--tag", "x=y=z")
+	if r.got == nil {
+		t.Fatalf("exit %d: %s", r.code, r.stderr)
+	}
+	in := r.got.in
+	for what, pair := range map[string][2]any{
+		"instance type": {in.InstanceType, "c5.large"}, "region": {in.Region, "eu-west-1"}, "timeout": {in.Timeout, 30 * time.Minute},
+		"expire after": {in.ExpireAfter, bake.DefaultExpireAfter}, "volume": {in.RootVolumeGB, 20}, "server": {in.ChefServerURL, "http://file"},
+		"tag of the file": {in.Tags["team"], "a"}, "tag": {in.Tags["x"], "y=z"}, "job": {in.CI["JOB_NAME"], "j"},
+		"state": {r.got.stateDir, "/s/bakehouse"}, "client": {r.got.client, "me"}, "proxy": {in.AgentEnv["HTTPS_PROXY"], "p"},
+		"bucket": {in.Agent.App.Bucket, "b"}, "app": {in.Agent.App.Name, "shop"}, "prefix": {in.Agent.Chef.NodePrefix, "n-"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %v, want %v", what, pair[0], pair[1])
+		}
+	}
+}
+
+func TestUsageErrorsAreShort(t *testing.T) {
+	t.Parallel()
+	two := config.Config{Apps: map[string]config.App{"a": {Roles: []string{"web"}}, "b": {Roles: []string{"web"}}}}
+	for _, args := range [][]string{{"--bogus"}, {"web"}, {"--role", "web", "--tag", "x"}, {"--role", "web"}, {"--output", "xml"},
+		{"--role", "web", "--root-volume-gb", "big"}, {"--role", "web", "--report", "/no/such/folder/r.json"}} {
+		r := run(t, two, nil, args...)
+		if r.code != 2 || strings.Count(r.stderr, "\n") > 5 || r.stdout != "" || r.got != nil {
+			t.Errorf("%v: exit %d, world asked: %v\n%s", args, r.code, r.got != nil, r.stderr)
+		}
+	}
+}
+
+func TestHelpTellsEveryExitCode(t *testing.T) {
+	t.Parallel()
+	r := run(t, config.Config{}, nil, "--help")
+	if r.code != 0 || !strings.Contains(r.stdout, fault.Help()) {
+		t.Errorf("exit %d, help:\n%s", r.code, r.stdout)
+	}
+}
+
+func TestTheImageIsPrintedAlsoWhenTheCleanUpIsIncomplete(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	d := deps{Process: cliapp.Process{Stdout: &out}}
+	path := filepath.Join(t.TempDir(), "report.json")
+	failed := fault.Newf(fault.Leftover, "", "x")
+	if err := d.finish(options{report: path}, bake.Report{ImageID: "ami-1"}, failed); !errors.Is(err, failed) || out.String() != "ami-1\n" {
+		t.Errorf("%v, stdout %q", err, out.String())
+	}
+	b, err := os.ReadFile(path)
+	var report bake.Report
+	if err != nil || json.Unmarshal(b, &report) != nil || report.ImageID != "ami-1" {
+		t.Errorf("report file: %v %s", err, b)
+	}
+	out.Reset()
+	if err := d.finish(options{output: cliapp.JSON}, bake.Report{Result: "failed"}, failed); !errors.Is(err, failed) || !json.Valid(out.Bytes()) {
+		t.Errorf("%v, stdout %q", err, out.String())
+	}
+}
