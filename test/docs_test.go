@@ -89,7 +89,7 @@ func TestReadmeNamesOnlyTargetsAndToolsThatExist(t *testing.T) {
 			t.Errorf("README.md says `make %s`, which the Makefile lacks", m[1])
 		}
 	}
-	for _, m := range regexp.MustCompile("(?m)^(?:\\$ )?bin/([a-z-]+) ").FindAllStringSubmatch(readme, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(?:\$ )?bin/([a-z-]+) `).FindAllStringSubmatch(readme, -1) {
 		if !tool(m[1]) {
 			t.Errorf("README.md runs bin/%s, which nothing builds", m[1])
 		}

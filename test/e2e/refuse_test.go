@@ -38,9 +38,9 @@ func refusals() []refusal {
 		}
 	}
 	return []refusal{
-		{"unknown role", bake("nosuch"), 2, []string{"nosuch"}},
-		{"a role that names an unknown role", bake("missing-role"), 2, []string{"missing-role"}},
-		{"missing cookbook", bake("missing-cookbook"), 2, []string{"cookbook"}},
+		{"unknown role", bake("nosuch"), 3, []string{"nosuch"}},
+		{"a role that names an unknown role", bake("missing-role"), 3, []string{"missing-role"}},
+		{"missing cookbook", bake("missing-cookbook"), 3, []string{"cookbook"}},
 		{"no such base image", bake("web", "--base", "ami-0123456789abcdef0"), 2, []string{"ami-0123456789abcdef0"}},
 		{"a base name that fits nothing", bake("web", "--base", "name:no-such-*"), 2, []string{"no-such-*"}},
 		{"a base parameter that is not there", bake("web", "--base", "ssm:/no/such"), 2, []string{"/no/such"}},
@@ -51,8 +51,8 @@ func refusals() []refusal {
 		{"wrong Chef key", wrongKey, 3, []string{"admin"}},
 		{"a converge that fails", bake("broken-converge"), 3, []string{"converg"}},
 		{"a role file with a syntax error", badRoleFile, 2, []string{"syntax.json:6"}},
-		{"a full disk in the guest", bake("fill-disk", "--root-volume-gb", "8"), 3, []string{"space"}},
-		{"a Chef package that is not what was asked for", wrongDigest, 2, []string{"sha256"}},
+		{"a full disk in the guest", bake("fill-disk"), 3, []string{"space"}},
+		{"a Chef package that is not what was asked for", wrongDigest, 2, []string{"SHA-256"}},
 		{"a misspelt configuration key", badConfig, 2, []string{"bakehouse.yaml:2", "regio"}},
 	}
 }

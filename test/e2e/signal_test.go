@@ -23,12 +23,18 @@ func plannedSteps(t *testing.T) []string {
 	t.Helper()
 	o := runBake(t, "web", "--dry-run", "--output", "json")
 	var plan struct {
-		Steps []string `json:"steps"`
+		Steps []struct {
+			Name string `json:"name"`
+		} `json:"steps"`
 	}
 	if err := json.Unmarshal([]byte(o.Stdout), &plan); o.Code != 0 || err != nil || len(plan.Steps) < 8 {
 		t.Fatalf("reading the plan: exit %d, %v\n%s%s", o.Code, err, o.Stdout, o.Stderr)
 	}
-	return plan.Steps
+	var names []string
+	for _, step := range plan.Steps {
+		names = append(names, step.Name)
+	}
+	return names
 }
 
 // runBake runs bake-ami to its end, whatever that is.
@@ -115,7 +121,7 @@ func interruptAt(t *testing.T, step string, sig os.Signal, code int) {
 		t.Errorf("exit code %d, want %d:\n%s", o.Code, code, tail(o.Stderr))
 	}
 	unchanged(t, before)
-	if left, _ := filepath.Glob(filepath.Join(s.world.Dir, "state", "*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(s.world.Dir, "state", "bakes", "*")); len(left) > 0 {
 		t.Errorf("the bake's journal is still there: %v", left)
 	}
 }

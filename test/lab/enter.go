@@ -27,6 +27,7 @@ func environment(p place) []string {
 		"AWS_EC2_METADATA_DISABLED=true", // the operator is no instance
 		"AWS_ENDPOINT_URL=" + company.GatewayURL,
 		"AWS_REGION=" + company.Region,
+		"AWS_DEFAULT_REGION=" + company.Region, // what botocore reads
 		"AWS_SECRET_ACCESS_KEY=" + company.OperatorSK,
 		"BAKEHOUSE_LAB=" + p.run,
 		"BAKEHOUSE_LAB_CACHE=" + p.cache,
