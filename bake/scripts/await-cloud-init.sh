@@ -1,3 +1,4 @@
+#!/bin/sh
 # Waits for cloud-init and prints its account as JSON. Exit codes differ
 # between versions and patches; the document is what counts.
 set -u

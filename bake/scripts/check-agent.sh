@@ -1,3 +1,4 @@
+#!/bin/sh
 # Checks that the agent runs on this machine and that systemd accepts its unit:
 # a unit that makes an ordering cycle is dropped at boot without a word.
 set -u

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Prints the path of the Chef client, or nothing. Cinc also installs a
 # chef-client that only redirects, so cinc-client goes first.
 PATH=$PATH:/opt/cinc/bin:/opt/chef/bin

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Installs the Chef package at $DEB, after fetching it from $URL if that is set.
 # The digest is checked here as well, over what really arrived.
 set -eu

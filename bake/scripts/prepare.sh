@@ -1,3 +1,4 @@
+#!/bin/sh
 # Makes the bake's folders and keeps apt to ourselves: a fresh Ubuntu updates
 # itself in the background and would hold apt's lock in the middle of a
 # converge. Timers are only stopped, so the image behaves as any Ubuntu does.

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Removes what makes this machine itself, so that every instance of the image
 # becomes a machine of its own. The calls at the end are made from the bake's
 # table of traces.

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Looks for what an image must not hold. It shares no code with the scrub, only
 # the table that the calls at the end are made from, and it prints one line
 # "SURVIVED <tab> what <tab> path" for each thing it finds.
