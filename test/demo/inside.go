@@ -165,7 +165,7 @@ func (t *teller) print() {
 	var at time.Duration
 	for _, l := range t.lines {
 		at += l.took
-		fmt.Printf("%-12s %-40s %8.1f %8.1f\n", l.who, l.what, l.took.Seconds(), at.Seconds())
+		fmt.Printf("%-12s %-40s %8.2f %8.2f\n", l.who, l.what, l.took.Seconds(), at.Seconds())
 	}
 	fmt.Println(strings.Repeat("-", 71))
 }

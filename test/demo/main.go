@@ -17,8 +17,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	within := len(os.Args) == 2 && os.Args[1] == "-inside"
 	run := outside
-	if len(os.Args) == 2 && os.Args[1] == "-inside" {
+	if within {
 		run = inside
 	}
 	err := run(ctx)
@@ -26,7 +27,9 @@ func main() {
 	stop()
 	switch {
 	case interrupted:
-		fmt.Fprintln(os.Stderr, "demo: interrupted; everything it started is gone")
+		if !within {
+			fmt.Fprintln(os.Stderr, "demo: interrupted; everything it started is gone")
+		}
 		os.Exit(130)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo: error:", err)

@@ -120,7 +120,7 @@ type Tool struct {
 	Args []string
 	Env  []string  // added to (and winning over) the lab's
 	Dir  string    // working directory; empty: the scratch folder
-	Live io.Writer // gets stderr as it comes; nil: nobody
+	Live io.Writer // gets stderr as it comes; a *os.File gets all of it, and Outcome none; nil: nobody
 	// Started, when set, is given the running process.
 	Started func(p *os.Process)
 }
@@ -138,7 +138,9 @@ func (w *World) Run(ctx context.Context, t Tool) (Outcome, error) {
 	cmd.WaitDelay = 60 * time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if t.Live != nil {
+	if file, ok := t.Live.(*os.File); ok {
+		cmd.Stderr = file // the tool itself sees whether that is a terminal
+	} else if t.Live != nil {
 		cmd.Stderr = io.MultiWriter(&stderr, t.Live)
 	}
 	start := time.Now()

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Installs what demo and test need and says what it cannot install.
+# Installs what demo and test need and says what it cannot install: the lab's
+# packages, shellcheck and ruby for the lint and the stand-in's own tests, and
+# systemd for systemd-analyze.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,7 +14,7 @@ have=$(go env GOVERSION)
 [ "$(uname -s)" = Linux ] || fail 'the lab needs Linux' 'run it on a Debian or Ubuntu machine'
 
 missing=()
-for p in shellcheck $(go run ./test/lab deps); do
+for p in shellcheck ruby systemd iproute2 $(go run ./test/lab deps); do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
 done
 if [ ${#missing[@]} -gt 0 ]; then
