@@ -38,7 +38,10 @@ type Deps struct {
 	HTTP   Doer     // for the health check: no proxy
 	Disk   Disk
 	Clock  Clock
-	Events Events
+	// ClockSet says whether the machine's clock is set; the agent waits for it
+	// before its first signed call.
+	ClockSet func() (bool, error)
+	Events   Events
 	// Trace, when set, is told of each durable step right after it happened. An
 	// error from it ends the run on the spot, with nothing more written: what a
 	// SIGKILL at that point does. Tests walk through all of Points with it.

@@ -21,6 +21,8 @@ import (
 // markerKey is the normal attribute under which a node says whose it is.
 const markerKey = "bakehouse"
 
+const defaultRegister = 10 * time.Minute
+
 // register makes this instance a client and a node of the Chef server.
 //
 // The order is what makes it crash-proof: the key is stored, then noted in the
@@ -39,9 +41,13 @@ func (s *session) register(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("preparing to talk to the Chef server: %w", err)
 	}
+	if err := s.awaitClock(ctx); err != nil {
+		return err
+	}
 	// Each attempt holds several of chefapi's own, which span a restart of the
-	// server; these span more.
-	p := patience{Attempts: 4, Base: 2 * time.Second, Cap: 30 * time.Second}
+	// server; these span a group that boots at once against a server that can
+	// take few of it at a time. One deadline for both calls.
+	p := patience{Until: s.deps.Clock.Now().Add(s.registerWithin()), Base: 2 * time.Second, Cap: 30 * time.Second}
 	if err := s.retry(ctx, p, func() error { return s.announce(ctx, self, public) }); err != nil {
 		return s.chefFault(err)
 	}
@@ -53,6 +59,14 @@ func (s *session) register(ctx context.Context) error {
 	}
 	s.detail = "node and client " + s.j.Node
 	return s.reached(NodeCreated)
+}
+
+// registerWithin is how long registering is tried.
+func (s *session) registerWithin() time.Duration {
+	if d := time.Duration(s.conf.Chef.RegisterWithin); d > 0 {
+		return d
+	}
+	return defaultRegister
 }
 
 // chefConfig is how to reach the configured server as name.

@@ -11,7 +11,8 @@ import (
 
 // patience says how often and how patiently something is tried again.
 type patience struct {
-	Attempts  int           // at most; at least 1
+	Attempts  int           // at most; 0 means that only Until ends it
+	Until     time.Time     // no new attempt starts after this; zero means never
 	Base, Cap time.Duration // the n-th wait is random in [0, min(Cap, Base·2ⁿ))
 }
 
@@ -27,14 +28,18 @@ func (a *Agent) retry(ctx context.Context, p patience, try func() error) error {
 	wait := p.Base
 	for n := 1; ; n++ {
 		err := try()
-		if err == nil || ctx.Err() != nil || n >= p.Attempts || isFinal(err) {
+		if err == nil || ctx.Err() != nil || p.Attempts > 0 && n >= p.Attempts || isFinal(err) {
+			return err
+		}
+		pause := rand.N(min(wait, p.Cap) + 1)
+		if !p.Until.IsZero() && a.deps.Clock.Now().Add(pause).After(p.Until) {
 			return err
 		}
 		a.deps.Events.Note("attempt failed, trying again: " + err.Error())
-		if cerr := a.deps.Clock.Sleep(ctx, rand.N(min(wait, p.Cap)+1)); cerr != nil {
+		if cerr := a.deps.Clock.Sleep(ctx, pause); cerr != nil {
 			return errors.Join(cerr, err)
 		}
-		wait *= 2
+		wait = min(2*wait, p.Cap) // bounded, or a long wait would overflow it
 	}
 }
 

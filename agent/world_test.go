@@ -50,6 +50,9 @@ type world struct {
 	secretErr  error
 	identErr   error
 	trace      func(Point) error
+	secretHook func()
+	jump       time.Duration // of the clock, when it is set
+	unset      int           // how often the clock is found not set yet
 	chefRuns   int
 	healthAsks int
 }
@@ -143,7 +146,7 @@ func (w *world) promote(channel string, id release.ID) {
 func (w *world) agent() *Agent {
 	w.t.Helper()
 	a, err := New(w.conf, Deps{
-		Root: w.root, Metadata: w, Path: []string{"/opt/chef/bin", "/usr/bin"}, Runner: w, HTTP: w, Disk: Filesystem{}, Clock: w, Events: w, Trace: w.trace,
+		Root: w.root, Metadata: w, Path: []string{"/opt/chef/bin", "/usr/bin"}, Runner: w, HTTP: w, Disk: Filesystem{}, Clock: w, ClockSet: w.clockSet, Events: w, Trace: w.trace,
 		Cloud:  func(context.Context, string) (Cloud, error) { return Cloud{Secrets: w, Store: w}, nil },
 		Chef:   w.chef.dial,
 		NewKey: w.newKey,
@@ -199,6 +202,9 @@ func (w *world) Identity(ctx context.Context) (Identity, error) {
 	return w.id, errors.Join(ctx.Err(), w.identErr)
 }
 func (w *world) Fetch(ctx context.Context, ref string) ([]byte, error) {
+	if w.secretHook != nil {
+		w.secretHook()
+	}
 	return []byte(testKeys()[0]), errors.Join(ctx.Err(), w.secretErr)
 }
 
@@ -260,6 +266,12 @@ func (w *world) Sleep(ctx context.Context, d time.Duration) error {
 	defer w.mu.Unlock()
 	w.now = w.now.Add(d)
 	return ctx.Err()
+}
+func (w *world) clockSet() (bool, error) {
+	if w.unset--; w.unset == 3 {
+		w.now = w.now.Add(w.jump)
+	}
+	return w.unset < 0, nil
 }
 func (w *world) StageStarted(s Stage) { w.notes = append(w.notes, string(s)+" started") }
 func (w *world) StageDone(s Stage, _ time.Duration, err error) {

@@ -146,8 +146,8 @@ func agentConfig(c *cli.Context, file config.Config, role string) (agentconf.Con
 		ServerURL:        cliapp.String(c, "chef-server", file.Chef.ServerURL),
 		ValidationClient: cliapp.String(c, "validation-client", file.Chef.ValidationClient),
 		ValidatorKey:     cliapp.String(c, "validator-key", file.Chef.ValidatorKey),
-		NodePrefix:       file.Agent.NodePrefix, Attempts: file.Agent.Attempts, Timeout: agentconf.Duration(file.Agent.Timeout),
 	}}
+	agentSettings(&conf, file.Agent)
 	for _, name := range slices.Sorted(maps.Keys(file.Apps)) {
 		app := file.Apps[name]
 		if !slices.Contains(app.Roles, role) {

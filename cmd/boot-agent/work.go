@@ -44,9 +44,10 @@ func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*age
 			Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		Disk:   agent.Filesystem{},
-		Clock:  agent.SystemClock{},
-		Events: &printer{out: out, errOut: errOut},
+		Disk:     agent.Filesystem{},
+		Clock:    agent.SystemClock{},
+		ClockSet: agent.ClockSet,
+		Events:   &printer{out: out, errOut: errOut},
 	})
 	if err != nil {
 		return err

@@ -53,8 +53,11 @@ type Chef struct {
 	ValidatorKey string   `json:"validator_key"`
 	NodePrefix   string   `json:"node_prefix,omitempty"` // node name = prefix + instance id
 	RunList      []string `json:"run_list"`              // usually ["role[web]"]
-	Attempts     int      `json:"attempts"`              // converge attempts before first boot fails; 0 means 3
-	Timeout      Duration `json:"timeout"`               // of one converge; 0 means 30m
+	// RegisterWithin bounds the attempts to register with a server that does not
+	// answer or answers 5xx or 429; 0 means 10m.
+	RegisterWithin Duration `json:"register_within,omitempty"`
+	Attempts       int      `json:"attempts"` // converge attempts before first boot fails; 0 means 3
+	Timeout        Duration `json:"timeout"`  // of one converge; 0 means 30m
 }
 
 // App says what the agent pulls and starts.

@@ -62,14 +62,6 @@ type Bake struct {
 	InstanceProfile   string            `yaml:"instance_profile" is:"profile" doc:"instance profile of the builder; most bakes need none"`
 }
 
-// Agent says what instances do at first boot.
-type Agent struct {
-	Environment map[string]string `yaml:"environment" is:"envvar" doc:"environment of the agent on the instance, such as HTTPS_PROXY; no secrets, it is baked into the image"`
-	NodePrefix  string            `yaml:"node_prefix" is:"chefname" doc:"put in front of the instance id to name the Chef node"`
-	Attempts    int               `yaml:"attempts" is:"attempts" default:"3" doc:"converge attempts before first boot counts as failed"`
-	Timeout     time.Duration     `yaml:"timeout" is:"duration" default:"30m" doc:"time for one converge"`
-}
-
 // App is one application: which roles carry it, and where its builds are.
 type App struct {
 	Roles   []string `yaml:"roles" is:"chefname" doc:"roles whose images pull this app; an image has one app at most"`

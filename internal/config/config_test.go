@@ -55,6 +55,7 @@ agent:
     HTTPS_PROXY: http://proxy.example.com:3128
     EMPTY:
   node_prefix: web-
+  register_within: 5m
   attempts: 5
   timeout: 20m
 apps:
@@ -85,7 +86,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Bake: Bake{"ami-0123456789abcdef0", "t3.small", "subnet-0123456789abcdef0", "sg-0123456789abcdef0", "private", "ubuntu", 16,
 			"https://files.example.com/cinc_18.deb", strings.Repeat("0", 61) + "abc", "local", dir,
 			map[string]string{"cost-center": "4711", "team": "web = shop"}, 3 * time.Hour, 90 * time.Minute, filepath.Join(dir, "bin/boot-agent"), "builder"},
-		Agent: Agent{map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, "web-", 5, 20 * time.Minute},
+		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute},
 		Apps: map[string]App{"web": {[]string{"web", "web-canary"}, "bakehouse-builds", "production", "/srv/web", "web", "web.service", 4,
 			Health{"http://127.0.0.1:8080/healthz", 45 * time.Second}}},
 	}

@@ -1,0 +1,13 @@
+package main
+
+import (
+	"bakehouse/internal/agentconf"
+	"bakehouse/internal/config"
+)
+
+// agentSettings copies the agent's own settings into what its image holds.
+func agentSettings(conf *agentconf.Config, file config.Agent) {
+	conf.Chef.NodePrefix = file.NodePrefix
+	conf.Chef.RegisterWithin = agentconf.Duration(file.RegisterWithin)
+	conf.Chef.Attempts, conf.Chef.Timeout = file.Attempts, agentconf.Duration(file.Timeout)
+}
