@@ -20,6 +20,10 @@ const (
 	KindImage         Kind = "image"
 	KindChefClient    Kind = "chef-client"
 	KindChefNode      Kind = "chef-node"
+	// Snapshots and volumes belong to an image and an instance; only a sweep
+	// meets them alone.
+	KindSnapshot Kind = "snapshot"
+	KindVolume   Kind = "volume"
 )
 
 // Resource is one thing that the bake made, or was about to make.
@@ -49,6 +53,10 @@ func (r Resource) Remedy(region string) string {
 			return "aws ec2 describe-images --region " + region + " --owners self --filters Name=name,Values=" + r.Name
 		}
 		return "aws ec2 deregister-image --delete-associated-snapshots --region " + region + " --image-id " + id
+	case KindSnapshot:
+		return "aws ec2 delete-snapshot --region " + region + " --snapshot-id " + id
+	case KindVolume:
+		return "aws ec2 delete-volume --region " + region + " --volume-id " + id
 	case KindChefClient:
 		return "knife client delete -y " + r.Name
 	case KindChefNode:
@@ -86,6 +94,7 @@ type journal struct {
 	path string
 	file journalFile
 	now  func() time.Time
+	lock *os.File // held while the bake lives
 }
 
 // openJournal makes the journal of a bake in dir/bakes.
@@ -95,6 +104,10 @@ func openJournal(dir string, p Plan, now func() time.Time) (*journal, error) {
 		ChefServer: p.inputs.ChefServerURL, PID: os.Getpid(), ExpiresAt: p.ExpiresAt}}
 	if err := os.MkdirAll(filepath.Dir(j.path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the journal's folder: %w", err)
+	}
+	var err error
+	if j.lock, err = lockBake(j.path); err != nil {
+		return nil, err
 	}
 	return j, j.write()
 }
@@ -146,10 +159,15 @@ func (j *journal) remaining() []Resource {
 	return slices.Clone(j.file.Resources)
 }
 
-// close removes the file when nothing is owned.
+// close removes the file when nothing is owned. Without its lock, what is
+// left of the journal is that of a dead bake, which a sweep works off.
 func (j *journal) close() error {
+	defer j.lock.Close()
 	if len(j.remaining()) > 0 {
 		return nil
+	}
+	if err := os.Remove(lockPath(j.path)); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("removing the journal's lock: %w", err)
 	}
 	if err := os.Remove(j.path); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("removing the journal: %w", err)

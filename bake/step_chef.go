@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -42,7 +43,8 @@ func (s *Session) makeNode(ctx context.Context) error {
 	}
 	r := s.plan.Recipe
 	err = own.CreateNode(ctx, chefapi.Node{Name: name, Environment: r.Environment, RunList: r.RunList,
-		Normal: map[string]any{"bakehouse": map[string]any{"bake_id": s.plan.BakeID, "role": r.Role}}})
+		Normal: map[string]any{"bakehouse": map[string]any{"bake_id": s.plan.BakeID, "role": r.Role,
+			"expires_at": s.plan.ExpiresAt.UTC().Format(time.RFC3339)}}})
 	if err != nil && !errors.Is(err, chefapi.ErrExists) {
 		return chefFault("creating Chef node "+name, err)
 	}

@@ -1,0 +1,82 @@
+package bake
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"bakehouse/internal/fault"
+)
+
+// lockPath is the file whose lock says that the journal's bake lives. The
+// journal itself is replaced with every entry and so cannot carry it.
+func lockPath(journal string) string { return strings.TrimSuffix(journal, ".json") + ".lock" }
+
+// lockBake takes the lock of a journal. The kernel drops it with the process,
+// however that ends, so a dead bake never looks alive.
+func lockBake(journal string) (*os.File, error) {
+	f, err := os.OpenFile(lockPath(journal), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making the journal's lock: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
+	}
+	return f, nil
+}
+
+// oldBake is a bake as its journal on this machine shows it.
+type oldBake struct {
+	journalFile
+	path  string
+	alive bool // its process still runs
+}
+
+// readJournals reads all journals below dir; a folder that is not there holds
+// none.
+func readJournals(dir string) (map[string]oldBake, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "bakes", "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("looking for journals: %w", err)
+	}
+	all := map[string]oldBake{}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if os.IsNotExist(err) {
+			continue // its bake ended just now
+		}
+		old := oldBake{path: path, alive: aliveBake(path)}
+		if err == nil {
+			err = json.Unmarshal(b, &old.journalFile)
+		}
+		if err != nil {
+			return nil, fault.New(fault.Usage, "look at the file; it is the list of what a bake made", fmt.Errorf("reading journal %s: %w", path, err))
+		}
+		all[old.BakeID] = old
+	}
+	return all, nil
+}
+
+// aliveBake says whether the bake of a journal holds its lock.
+func aliveBake(journal string) bool {
+	f, err := os.Open(lockPath(journal))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
+// forget removes the journal of a bake of which nothing is left.
+func (o oldBake) forget() error {
+	for _, path := range []string{lockPath(o.path), o.path} {
+		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("removing a journal: %w", err)
+		}
+	}
+	return nil
+}
