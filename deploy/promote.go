@@ -56,7 +56,10 @@ func (p *Publisher) promote(ctx context.Context, want Promotion) (Promoted, erro
 	if err := errors.Join(release.CheckName("app", want.App), release.CheckName("channel", want.Channel)); err != nil {
 		return Promoted{}, err
 	}
-	m, err := p.Manifest(ctx, want.App, want.Build)
+	m, doc, err := p.manifest(ctx, want.App, want.Build)
+	if err == nil {
+		err = p.checkManifest(m, doc)
+	}
 	if err != nil {
 		return Promoted{}, err
 	}
@@ -73,19 +76,21 @@ func (p *Publisher) promote(ctx context.Context, want Promotion) (Promoted, erro
 
 // swap reads the channel and replaces what was read.
 func (p *Publisher) swap(ctx context.Context, want Promotion) (Promoted, error) {
-	now, etag, err := p.channel(ctx, want.App, want.Channel)
+	now, doc, err := p.channel(ctx, want.App, want.Channel)
+	if err == nil {
+		err = p.checkChannel(now, doc)
+	}
 	if err != nil {
 		return Promoted{}, err
 	}
-	if now.Build == want.Build {
+	if now.Build == want.Build && p.has(release.ChannelKind, doc.body) {
 		return Promoted{Channel: now}, nil
 	}
-	next := now.Next(want.Build, p.now(), want.By)
-	body, err := next.Marshal()
+	next, body, err := p.next(now, doc, want)
 	if err != nil {
 		return Promoted{}, err
 	}
-	err = p.write(ctx, release.ChannelKey(want.App, want.Channel), etag, body)
+	err = p.write(ctx, release.ChannelKey(want.App, want.Channel), doc.etag, body)
 	if !errors.Is(err, errTaken) {
 		return Promoted{Channel: next, Changed: err == nil}, err
 	}
@@ -103,24 +108,25 @@ func (p *Publisher) swap(ctx context.Context, want Promotion) (Promoted, error) 
 	return Promoted{}, fault.New(fault.Check, "look at it with deployctl show; promote again if yours has to win", &LostRace{won})
 }
 
-// channel reads a channel; one that does not exist yet has serial 0 and etag "".
-func (p *Publisher) channel(ctx context.Context, app, name string) (release.Channel, string, error) {
+// channel reads a channel; one that does not exist yet has serial 0 and an
+// empty document.
+func (p *Publisher) channel(ctx context.Context, app, name string) (release.Channel, document, error) {
 	key := release.ChannelKey(app, name)
 	doc, found, err := p.read(ctx, key)
 	if err != nil {
-		return release.Channel{}, "", err
+		return release.Channel{}, document{}, err
 	}
 	if !found {
-		return release.FirstChannel(app, name), "", nil
+		return release.FirstChannel(app, name), document{}, nil
 	}
 	c, err := release.ParseChannel(doc.body)
 	if err == nil && (c.App != app || c.Name != name) {
 		err = fmt.Errorf("it says that it is %s of %s", c.Name, c.App)
 	}
 	if err != nil {
-		return release.Channel{}, "", p.damaged(key, err)
+		return release.Channel{}, document{}, p.damaged(key, err)
 	}
-	return c, doc.etag, nil
+	return c, doc, nil
 }
 
 func (p *Publisher) damaged(key string, err error) error {

@@ -2,8 +2,9 @@
 // build in the bucket, promote makes a build the live one of a channel, show
 // says which one that is. Package release says what lies where in the bucket.
 //
-// Nothing published is ever overwritten: artefacts and manifests are written
-// with If-None-Match, channels with If-Match on what was read before
+// No content that was published is ever overwritten: artefacts and manifests
+// are written with If-None-Match, channels (and a signature that is added to a
+// manifest) with If-Match on what was read before
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html),
 // so that a lost race is an error and never a lost update.
 package deploy
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"bakehouse/release"
 )
 
 // S3 is the part of S3 that publishing uses; *s3.Client has it. The multipart
@@ -40,6 +43,7 @@ type Progress interface {
 type Publisher struct {
 	S3       S3
 	Bucket   string
+	Signer   *release.Signer  // signs manifests and channels; nil: they stay unsigned
 	Progress Progress         // nil: nobody listens
 	Now      func() time.Time // nil: time.Now
 	TempDir  string           // where Push packs; empty: os.TempDir

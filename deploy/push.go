@@ -179,12 +179,15 @@ func (p *Publisher) tampered(key string, err error) error {
 // publish writes the manifest, or returns the one that is there.
 func (p *Publisher) publish(ctx context.Context, m release.Manifest) (release.Manifest, error) {
 	body, err := m.Marshal()
+	if err == nil {
+		body, err = p.signed(release.ManifestKind, body)
+	}
 	if err != nil {
 		return release.Manifest{}, err
 	}
 	err = p.write(ctx, release.ManifestKey(m.App, m.ID), "", body)
 	if errors.Is(err, errTaken) {
-		return p.Manifest(ctx, m.App, m.ID)
+		return p.adopt(ctx, m)
 	}
 	return m, err
 }

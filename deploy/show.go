@@ -23,13 +23,19 @@ type Live struct {
 
 // Manifest reads the manifest of a build; a missing one is fault.Check.
 func (p *Publisher) Manifest(ctx context.Context, app string, id release.ID) (release.Manifest, error) {
+	m, _, err := p.manifest(ctx, app, id)
+	return m, err
+}
+
+// manifest is Manifest with the object as it was read.
+func (p *Publisher) manifest(ctx context.Context, app string, id release.ID) (release.Manifest, document, error) {
 	key := release.ManifestKey(app, id)
 	doc, found, err := p.read(ctx, key)
 	if err != nil {
-		return release.Manifest{}, err
+		return release.Manifest{}, document{}, err
 	}
 	if !found {
-		return release.Manifest{}, fault.Newf(fault.Check, "push it first, or check app and bucket", "there is no build %s: no manifest at s3://%s/%s",
+		return release.Manifest{}, document{}, fault.Newf(fault.Check, "push it first, or check app and bucket", "there is no build %s: no manifest at s3://%s/%s",
 			id.Short(), p.Bucket, key)
 	}
 	m, err := release.ParseManifest(doc.body)
@@ -37,9 +43,9 @@ func (p *Publisher) Manifest(ctx context.Context, app string, id release.ID) (re
 		err = fmt.Errorf("it describes build %s of %s", m.ID.Short(), m.App)
 	}
 	if err != nil {
-		return release.Manifest{}, p.damaged(key, err)
+		return release.Manifest{}, document{}, p.damaged(key, err)
 	}
-	return m, nil
+	return m, doc, nil
 }
 
 // Show says what is live on a channel; a channel without a build is fault.Check.

@@ -64,10 +64,11 @@ func (m Manifest) Check() error {
 // Marshal renders m as indented JSON with a final newline.
 func (m Manifest) Marshal() ([]byte, error) { return marshal("manifest", m) }
 
-// ParseManifest reads a manifest and checks it.
+// ParseManifest reads a manifest, signed or not, and checks its content; the
+// signature is for a Keyring to check.
 func ParseManifest(b []byte) (Manifest, error) {
 	var m Manifest
-	if err := unmarshal(b, &m); err != nil {
+	if err := unmarshalSigned(b, &m); err != nil {
 		return Manifest{}, fmt.Errorf("parsing manifest: %w", err)
 	}
 	if err := m.Check(); err != nil {
@@ -132,10 +133,11 @@ func (c Channel) Check() error {
 // Marshal renders c as indented JSON with a final newline.
 func (c Channel) Marshal() ([]byte, error) { return marshal("channel", c) }
 
-// ParseChannel reads a channel and checks it.
+// ParseChannel reads a channel, signed or not, and checks its content; the
+// signature is for a Keyring to check.
 func ParseChannel(b []byte) (Channel, error) {
 	var c Channel
-	if err := unmarshal(b, &c); err != nil {
+	if err := unmarshalSigned(b, &c); err != nil {
 		return Channel{}, fmt.Errorf("parsing channel: %w", err)
 	}
 	if err := c.Check(); err != nil {
@@ -150,6 +152,15 @@ func marshal(what string, v any) ([]byte, error) {
 		return nil, fmt.Errorf("rendering %s: %w", what, err)
 	}
 	return append(b, '\n'), nil
+}
+
+// unmarshalSigned reads a document that may carry signatures.
+func unmarshalSigned(b []byte, into any) error {
+	body, _, err := split(b)
+	if err != nil {
+		return err
+	}
+	return unmarshal(body, into)
 }
 
 // unmarshal reads exactly one JSON object.

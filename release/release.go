@@ -8,6 +8,10 @@
 //	APP/builds/ID/build.tar.zst   the artefact; ID is the SHA-256 of its bytes
 //	APP/builds/ID/manifest.json   what it is; written after the artefact, so a build with a manifest is whole
 //	APP/channels/NAME.json        which build is live; changed by compare-and-swap only
+//
+// Manifest and channel are signed (Signer, Keyring): the manifest's id is the
+// digest of the artefact, so a chain leads from a key in the image to every
+// byte that is unpacked.
 package release
 
 import (

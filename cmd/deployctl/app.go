@@ -14,6 +14,7 @@ import (
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
 	"bakehouse/internal/ui"
+	"bakehouse/release"
 )
 
 // deps is what the commands need from the world; tests bring their own.
@@ -31,8 +32,8 @@ func newApp(d deps) *cli.App {
 		Name:  "deployctl",
 		Usage: "push builds of an app to S3 and say which one is live",
 		Description: "push makes a directory a build: content-addressed, so the same tree is the same build everywhere.\n" +
-			"promote points a channel at a build; the hosts of that channel pull it. show says what is live.",
-		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d)},
+			"promote points a channel at a build; the hosts of that channel pull it. show says what is live. keygen makes the key that signs both.",
+		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), keygenCommand(d)},
 	}
 }
 
@@ -43,6 +44,7 @@ type common struct {
 	bucket  string
 	aws     awscfg.Options
 	output  cliapp.Output
+	signer  *release.Signer // nil: nothing is signed
 	file    config.App // the app's section of bakehouse.yaml
 }
 
@@ -92,7 +94,7 @@ func (d deps) publisher(ctx context.Context, o common, progress deploy.Progress)
 	if err != nil {
 		return nil, err
 	}
-	return &deploy.Publisher{S3: client, Bucket: o.bucket, Progress: progress, Now: d.now}, nil
+	return &deploy.Publisher{S3: client, Bucket: o.bucket, Signer: o.signer, Progress: progress, Now: d.now}, nil
 }
 
 // reporter prints progress on stderr; the caller closes it.

@@ -24,14 +24,14 @@ func promoteCommand(d deps) *cli.Command {
 		Description: "BUILD is an id as push and show print it, or its first 6 or more digits.\n" +
 			"The channel is changed by compare-and-swap. Who loses a race is told who won, changes nothing, and ends with code 4,\n" +
 			"as does the promotion of a build that is missing or damaged. Promoting the live build again changes nothing and is no error.",
-		Flags: commonFlags("the `CHANNEL` to change (default: apps.NAME.channel of the configuration)"),
+		Flags: append(commonFlags("the `CHANNEL` to change (default: apps.NAME.channel of the configuration)"), signKeyFlag()),
 		Action: func(c *cli.Context) error {
 			args, err := cliapp.Arguments(c, "BUILD")
 			if err != nil {
 				return err
 			}
 			o := promoteOptions{build: args[0]}
-			if o.common, err = d.commonOf(c); err != nil {
+			if o.common, err = d.signing(c); err != nil {
 				return err
 			}
 			if o.channel == "" {

@@ -32,6 +32,7 @@ func pushCommand(d deps) *cli.Command {
 			"directories, ** any directories between, !keep.log takes back, # is a comment; the last match decides. .git stays out.",
 		Flags: append(commonFlags("promote the build on this `CHANNEL`, for example production"),
 			&cli.StringFlag{Name: "commit", EnvVars: []string{"GIT_COMMIT"}, Usage: "record `COMMIT` (default: that of the git checkout that holds DIR)"},
+			signKeyFlag(),
 			&cli.StringFlag{Name: "build-url", EnvVars: []string{"BUILD_URL"}, Usage: "record the `URL` of the CI run"},
 		),
 		Action: func(c *cli.Context) error {
@@ -40,7 +41,7 @@ func pushCommand(d deps) *cli.Command {
 				return err
 			}
 			o := pushOptions{dir: args[0], commit: c.String("commit"), buildURL: c.String("build-url")}
-			if o.common, err = d.commonOf(c); err != nil {
+			if o.common, err = d.signing(c); err != nil {
 				return err
 			}
 			return runPush(c.Context, d, o)

@@ -9,4 +9,5 @@ type Agent struct {
 	RegisterWithin time.Duration     `yaml:"register_within" is:"duration" default:"10m" doc:"time to register with a Chef server that does not answer or is busy"`
 	Attempts       int               `yaml:"attempts" is:"attempts" default:"3" doc:"converge attempts before first boot counts as failed"`
 	Timeout        time.Duration     `yaml:"timeout" is:"duration" default:"30m" doc:"time for one converge"`
+	OnFailure      string            `yaml:"on_failure" is:"onfailure" default:"fail" doc:"what a converge that failed for good means: first boot fails, or goes on to the app and says so"`
 }

@@ -5,7 +5,8 @@
 //
 // Tags: yaml is the key; is names the check (see checks.go) and so the type;
 // doc is the key's line of documentation; default is what a tool assumes when
-// the key is left out (filled in by who uses the value, not here).
+// the key is left out (filled in by who uses the value, not here); one lets a
+// list of a single element be written without brackets.
 package config
 
 import (
@@ -45,8 +46,8 @@ type Chef struct {
 // Bake says how images are made.
 type Bake struct {
 	Base              string            `yaml:"base" is:"base" default:"ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id" doc:"base image: an id, an SSM parameter that holds one, or a name pattern"`
-	InstanceType      string            `yaml:"instance_type" is:"instancetype" default:"t3.small" doc:"type of the builder"`
-	Subnet            string            `yaml:"subnet" is:"subnet" doc:"subnet of the builder; any default subnet when left out"`
+	InstanceType      []string          `yaml:"instance_type" is:"instancetype" one:"yes" doc:"types of the builder, the first that AWS has; t3.small when left out, t4g.small on arm64"`
+	Subnet            []string          `yaml:"subnet" is:"subnet" one:"yes" doc:"subnets of the builder, by id or by a tag they carry; any default subnet when left out"`
 	SecurityGroup     string            `yaml:"security_group" is:"securitygroup" doc:"security group of the builder; when left out, one for this bake that admits the caller's address only"`
 	Address           string            `yaml:"address" is:"address" default:"auto" doc:"which address of the builder SSH goes to"`
 	SSHUser           string            `yaml:"ssh_user" is:"user" default:"ubuntu" doc:"login that the base image's cloud-init makes"`
@@ -60,6 +61,17 @@ type Bake struct {
 	Timeout           time.Duration     `yaml:"timeout" is:"duration" default:"1h" doc:"a bake that takes longer is undone"`
 	AgentBinary       string            `yaml:"agent_binary" is:"path" doc:"boot-agent to install; the one beside bake-ami when left out"`
 	InstanceProfile   string            `yaml:"instance_profile" is:"profile" doc:"instance profile of the builder; most bakes need none"`
+
+	Spot bool   `yaml:"spot" is:"yesno" default:"false" doc:"try spot capacity for the builder first, then on-demand"`
+	Arch string `yaml:"arch" is:"arch" doc:"architecture of the image; the base image's when left out, and the default base image follows it"`
+
+	RootVolumeType       string `yaml:"root_volume_type" is:"volumetype" doc:"type of the root volume; the base image's when left out"`
+	RootVolumeIOPS       int    `yaml:"root_volume_iops" is:"iops" doc:"its IOPS; for gp3, io1 and io2"`
+	RootVolumeThroughput int    `yaml:"root_volume_throughput" is:"throughput" doc:"its throughput in MiB/s; for gp3"`
+	Encrypt              bool   `yaml:"encrypt" is:"yesno" default:"false" doc:"encrypt the builder's volumes, and so the image, from the launch on"`
+	KMSKey               string `yaml:"kms_key" is:"kmskey" doc:"KMS key for that, and turns it on; the account's default key when left out"`
+	MetadataHopLimit     int    `yaml:"metadata_hop_limit" is:"hops" doc:"how many hops the builder's metadata answers go; containers in it need 2"`
+	MetadataTags         bool   `yaml:"metadata_tags" is:"yesno" default:"false" doc:"let the builder read its tags from its metadata"`
 }
 
 // App is one application: which roles carry it, and where its builds are.
@@ -72,6 +84,10 @@ type App struct {
 	Unit    string   `yaml:"unit" is:"unit" doc:"systemd unit that the agent starts"`
 	Keep    int      `yaml:"keep" is:"keep" default:"3" doc:"releases kept on the instance's disk"`
 	Health  Health   `yaml:"health"`
+
+	SignKey       string   `yaml:"sign_key" is:"path" doc:"private key (Ed25519, PEM) that deployctl signs builds and channels with"`
+	PublicKeys    []string `yaml:"public_keys" is:"publickey" doc:"keys that instances trust, baked into the image; deployctl keygen prints one"`
+	AllowUnsigned bool     `yaml:"allow_unsigned" is:"yesno" default:"false" doc:"let instances run builds that no trusted key has signed"`
 }
 
 // Health says when a started app counts as up.
@@ -104,6 +120,12 @@ func Load(path string, mustExist bool) (Config, error) {
 		if *p, err = resolve(filepath.Dir(path), *p); err != nil {
 			return Config{}, err
 		}
+	}
+	for name, app := range c.Apps {
+		if app.SignKey, err = resolve(filepath.Dir(path), app.SignKey); err != nil {
+			return Config{}, err
+		}
+		c.Apps[name] = app
 	}
 	return c, nil
 }

@@ -35,8 +35,10 @@ chef:
   environment: prod
 bake:
   base: ami-0123456789abcdef0
-  instance_type: t3.small
-  subnet: subnet-0123456789abcdef0
+  instance_type: [t3.small, t3a.small]
+  subnet:
+    - subnet-0123456789abcdef0
+    - tag:tier=build-*
   security_group: sg-0123456789abcdef0
   address: private
   ssh_user: ubuntu
@@ -50,6 +52,15 @@ bake:
   timeout: 90m
   agent_binary: bin/boot-agent
   instance_profile: builder
+  spot: true
+  arch: arm64
+  root_volume_type: gp3
+  root_volume_iops: 4000
+  root_volume_throughput: 250
+  encrypt: true
+  kms_key: alias/images
+  metadata_hop_limit: 2
+  metadata_tags: true
 agent:
   environment:
     HTTPS_PROXY: http://proxy.example.com:3128
@@ -70,6 +81,9 @@ apps:
     health:
       url: http://127.0.0.1:8080/healthz
       timeout: 45s
+    sign_key: keys/web.pem
+    public_keys: ["ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
+    allow_unsigned: true
 `
 
 func TestLoadReadsEveryKey(t *testing.T) {
@@ -83,12 +97,18 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Region: "eu-west-1", File: path,
 		Chef: Chef{"https://chef.example.com/organizations/acme", "admin", filepath.Join(dir, "keys/admin.pem"), "/etc/ssl/chef.pem",
 			"acme-validator", "ssm:/bakehouse/chef/validator", "prod"},
-		Bake: Bake{"ami-0123456789abcdef0", "t3.small", "subnet-0123456789abcdef0", "sg-0123456789abcdef0", "private", "ubuntu", 16,
-			"https://files.example.com/cinc_18.deb", strings.Repeat("0", 61) + "abc", "local", dir,
-			map[string]string{"cost-center": "4711", "team": "web = shop"}, 3 * time.Hour, 90 * time.Minute, filepath.Join(dir, "bin/boot-agent"), "builder"},
+		Bake: Bake{Base: "ami-0123456789abcdef0", InstanceType: []string{"t3.small", "t3a.small"},
+			Subnet: []string{"subnet-0123456789abcdef0", "tag:tier=build-*"}, SecurityGroup: "sg-0123456789abcdef0",
+			Address: "private", SSHUser: "ubuntu", RootVolumeGB: 16, ChefPackage: "https://files.example.com/cinc_18.deb",
+			ChefPackageSHA256: strings.Repeat("0", 61) + "abc", ChefMode: "local", ChefRepo: dir,
+			Tags:        map[string]string{"cost-center": "4711", "team": "web = shop"},
+			ExpireAfter: 3 * time.Hour, Timeout: 90 * time.Minute, AgentBinary: filepath.Join(dir, "bin/boot-agent"), InstanceProfile: "builder",
+			Spot: true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
+			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
 		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute},
-		Apps: map[string]App{"web": {[]string{"web", "web-canary"}, "bakehouse-builds", "production", "/srv/web", "web", "web.service", 4,
-			Health{"http://127.0.0.1:8080/healthz", 45 * time.Second}}},
+		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
+			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second},
+			SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -40,6 +40,9 @@ func typeName(f reflect.StructField, what string) string {
 	case reflect.Map:
 		return "map of " + what
 	case reflect.Slice:
+		if f.Tag.Get("one") != "" {
+			return what + ", or a list of them"
+		}
 		return "list of " + what + "s"
 	}
 	return what

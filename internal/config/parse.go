@@ -211,11 +211,18 @@ func (r reader) pair(pair *ast.MappingValueNode, key string, elem reflect.Value,
 
 func (r reader) list(n ast.Node, into reflect.Value, f reflect.StructField, path string) error {
 	seq, ok := n.(*ast.SequenceNode)
+	if _, plain := scalar(n); plain && f.Tag.Get("one") != "" {
+		seq, ok = &ast.SequenceNode{Values: []ast.Node{n}}, true
+	}
 	if !ok {
 		return r.errorf(n.GetToken(), "write "+last(path)+": [A, B]", "%s: expected a list, got a %s", path, kind(n))
 	}
 	for i, v := range seq.Values {
-		text, err := r.checked(v, f.Tag.Get("is"), path+"["+strconv.Itoa(i)+"]")
+		at := path
+		if v != n {
+			at += "[" + strconv.Itoa(i) + "]"
+		}
+		text, err := r.checked(v, f.Tag.Get("is"), at)
 		if err != nil {
 			return err
 		}
@@ -257,6 +264,9 @@ func (r reader) set(into reflect.Value, text string) error {
 		d, err := time.ParseDuration(text)
 		into.SetInt(int64(d))
 		return err
+	case into.Kind() == reflect.Bool:
+		into.SetBool(text == "true")
+		return nil
 	case into.Kind() == reflect.Int:
 		n, err := strconv.Atoi(text)
 		into.SetInt(int64(n))

@@ -1,0 +1,202 @@
+package release
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kind says what sort of document was signed. It is part of what is signed, so
+// that no manifest can ever pass for a channel.
+type Kind string
+
+// The kinds of documents.
+const (
+	ManifestKind Kind = "manifest"
+	ChannelKind  Kind = "channel"
+)
+
+// A signed document is the JSON document, byte by byte as it was signed, and
+// one more line with the signatures, {"signatures":[…]}. The signature
+// covers the kind and all bytes before that line, so nobody has to agree on a
+// canonical form of JSON, and jq still reads the object.
+const (
+	sealMark  = `{"signatures":`
+	publicTag = "ed25519:"
+)
+
+// ErrUnsigned says that a document carries no signature at all.
+var ErrUnsigned = errors.New("it is not signed")
+
+// KeyID names a public key: the first 16 hex digits of its SHA-256.
+type KeyID string
+
+// PublicKey checks signatures; its text is "ed25519:" and base64.
+type PublicKey struct{ key ed25519.PublicKey }
+
+// ParsePublicKey reads what String writes.
+func ParsePublicKey(text string) (PublicKey, error) {
+	b64, ok := strings.CutPrefix(text, publicTag)
+	raw, err := base64.StdEncoding.DecodeString(b64)
+	if !ok || err != nil || len(raw) != ed25519.PublicKeySize {
+		return PublicKey{}, fmt.Errorf("parsing public key %q: want ed25519: and the base64 of 32 bytes, as deployctl keygen prints it", text)
+	}
+	return PublicKey{raw}, nil
+}
+
+// String returns the key as text.
+func (k PublicKey) String() string { return publicTag + base64.StdEncoding.EncodeToString(k.key) }
+
+// ID returns the key's short name.
+func (k PublicKey) ID() KeyID {
+	sum := sha256.Sum256(k.key)
+	return KeyID(hex.EncodeToString(sum[:8]))
+}
+
+// Signer signs documents.
+type Signer struct{ key ed25519.PrivateKey }
+
+// NewSigner makes a key.
+func NewSigner() (*Signer, error) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a signing key: %w", err)
+	}
+	return &Signer{key}, nil
+}
+
+// ParseSigner reads an Ed25519 private key in PEM (PKCS #8, RFC 5958), as PEM
+// and `openssl genpkey -algorithm ed25519` write it.
+func ParseSigner(text []byte) (*Signer, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, errors.New("parsing signing key: it is no PEM block PRIVATE KEY")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("parsing signing key: the PEM block holds no PKCS #8 key") // err may quote it
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("parsing signing key: it is a %T, want an Ed25519 key", parsed)
+	}
+	return &Signer{key}, nil
+}
+
+// PEM returns the private key as ParseSigner reads it.
+func (s *Signer) PEM() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(s.key)
+	if err != nil {
+		return nil, fmt.Errorf("rendering signing key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// Public returns the key that checks what s signs.
+func (s *Signer) Public() PublicKey {
+	public, _ := s.key.Public().(ed25519.PublicKey) // always one
+	return PublicKey{public}
+}
+
+// Sign returns doc with a signature of s. Signatures that doc carries stay,
+// so that two keys can be in use while one takes over from the other.
+func (s *Signer) Sign(kind Kind, doc []byte) ([]byte, error) {
+	body, seals, err := split(doc)
+	if err != nil {
+		return nil, fmt.Errorf("signing %s: %w", kind, err)
+	}
+	if !bytes.HasSuffix(body, []byte("\n")) {
+		body = append(slices.Clone(body), '\n')
+	}
+	id := s.Public().ID()
+	seals = slices.DeleteFunc(seals, func(o seal) bool { return o.Key == id })
+	seals = append(seals, seal{id, ed25519.Sign(s.key, message(kind, body))})
+	line, err := json.Marshal(seals)
+	if err != nil {
+		return nil, fmt.Errorf("signing %s: %w", kind, err)
+	}
+	return slices.Concat(body, []byte(sealMark), line, []byte("}\n")), nil
+}
+
+// Keyring is the set of keys that one trusts.
+type Keyring []PublicKey
+
+// ParseKeyring reads keys as ParsePublicKey does.
+func ParseKeyring(texts []string) (Keyring, error) {
+	var ring Keyring
+	for _, text := range texts {
+		k, err := ParsePublicKey(text)
+		if err != nil {
+			return nil, err
+		}
+		ring = append(ring, k)
+	}
+	return ring, nil
+}
+
+// Verify says whose key of the ring signed doc. A document without any
+// signature is ErrUnsigned; one that only strangers signed, or that a known
+// key did not sign as it is, is another error.
+func (r Keyring) Verify(kind Kind, doc []byte) (KeyID, error) {
+	body, seals, err := split(doc)
+	if err != nil {
+		return "", err
+	}
+	if len(seals) == 0 {
+		return "", ErrUnsigned
+	}
+	var strangers []string
+	for _, o := range seals {
+		i := slices.IndexFunc(r, func(k PublicKey) bool { return k.ID() == o.Key })
+		if i < 0 {
+			strangers = append(strangers, string(o.Key))
+			continue
+		}
+		if !ed25519.Verify(r[i].key, message(kind, body), o.Signature) {
+			return "", fmt.Errorf("the signature of key %s does not match: it was changed after it was signed", o.Key)
+		}
+		return o.Key, nil
+	}
+	return "", fmt.Errorf("it is signed by unknown key %s", strings.Join(strangers, ", "))
+}
+
+// Signed says whether doc carries a signature, of whomever.
+func Signed(doc []byte) bool {
+	_, seals, err := split(doc)
+	return err != nil || len(seals) > 0
+}
+
+// seal is one signature.
+type seal struct {
+	Key       KeyID  `json:"key"`
+	Signature []byte `json:"ed25519"`
+}
+
+// message is what is signed.
+func message(kind Kind, body []byte) []byte {
+	return slices.Concat([]byte("bakehouse "+string(kind)+"\n"), body)
+}
+
+// split parts a document from its signatures.
+func split(doc []byte) (body []byte, seals []seal, err error) {
+	at := bytes.LastIndex(bytes.TrimRight(doc, "\n"), []byte("\n")) + 1
+	if !bytes.HasPrefix(doc[at:], []byte(sealMark)) {
+		return doc, nil, nil
+	}
+	var line struct {
+		Signatures []seal `json:"signatures"`
+	}
+	if err := unmarshal(doc[at:], &line); err != nil {
+		return nil, nil, fmt.Errorf("reading its signatures: %w", err)
+	}
+	return doc[:at], line.Signatures, nil
+}
