@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
 )
 
@@ -23,6 +24,14 @@ const (
 	keptLines       = 20 // of a failed run, for the journal
 )
 
+// A fresh machine's own apt timers and unattended-upgrades hold dpkg's lock for
+// minutes, and apt by itself does not wait. The run's time limit ends the wait;
+// a Chef run that another one keeps waiting is ended by the same limit.
+const (
+	aptConf  = agentconf.StateDir + "/apt.conf"
+	aptWaits = "DPkg::Lock::Timeout \"-1\";\n"
+)
+
 // converge runs the Chef client until a run succeeds.
 func (s *session) converge(ctx context.Context) error {
 	client, err := s.chefClient()
@@ -32,6 +41,9 @@ func (s *session) converge(ctx context.Context) error {
 	rb := s.path(client.confDir, "client.rb")
 	if err := writeFile(rb, s.clientRB(client), 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", rb, onDisk(err))
+	}
+	if err := writeFile(s.path(aptConf), []byte(aptWaits), 0o644); err != nil {
+		return fmt.Errorf("writing %s: %w", aptConf, onDisk(err))
 	}
 	if err := s.reached(ConfigWritten); err != nil {
 		return err
@@ -46,10 +58,21 @@ func (s *session) converge(ctx context.Context) error {
 		return s.convergeOnce(ctx, client, rb)
 	})
 	if err != nil {
-		return s.convergeFault(ctx, client, tries, err)
+		return s.convergeFailed(s.convergeFault(ctx, client, tries, err))
 	}
 	s.j.Log = nil
 	s.detail = fmt.Sprintf("%s, attempt %d of %d", client.name, tries, attempts)
+	return s.reached(Converged)
+}
+
+// convergeFailed applies the policy for a converge that failed for good. What
+// was stopped, or asked for a reboot, did not fail.
+func (s *session) convergeFailed(err error) error {
+	if s.conf.Chef.OnFailure != agentconf.OnFailureContinue || fault.KindOf(err) == fault.Internal {
+		return err
+	}
+	s.deps.Events.Note("going on after a failed converge, as agent.on_failure says: " + err.Error())
+	s.detail = "failed, and went on: " + err.Error()
 	return s.reached(Converged)
 }
 
@@ -71,7 +94,7 @@ func (s *session) convergeOnce(ctx context.Context, c chefClient, rb string) err
 		Path: c.path,
 		// --once: no daemon, whatever client.d says. No colour codes in a log.
 		Args: []string{"-c", rb, "--no-color", "--once"},
-		Env:  []string{"CHEF_LICENSE=accept-no-persist"},
+		Env:  []string{"CHEF_LICENSE=accept-no-persist", "APT_CONFIG=" + s.path(aptConf)},
 		Out:  tee{log, s.deps.Events.Output(), tail},
 	})
 	_ = log.Close() // a log that is short is no reason to fail a good run

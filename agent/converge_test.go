@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
 )
 
@@ -137,6 +138,48 @@ func TestConvergeThatTakesTooLong(t *testing.T) {
 	w := newWorld(t)
 	w.conf.Chef.Timeout, w.conf.Chef.Attempts = 1, 1 // a nanosecond: over before the client starts
 	w.fails(fault.Timeout, "longer than 1ns")
+}
+
+func TestConvergeThatFailedMayBeGoneOnFrom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.conf.Chef.OnFailure = agentconf.OnFailureContinue
+	w.chefRun = func(_ int, out io.Writer) error {
+		_, _ = io.WriteString(out, "FATAL: no such package\n")
+		return &ExitError{Code: 1}
+	}
+	w.boot()
+	r := w.journal().record(Converge)
+	if r.State != Done || !strings.Contains(r.Detail, "no such package") || w.chefRuns != defaultAttempts {
+		t.Errorf("converge is %+v after %d runs; want it done after %d, with the reason", r, w.chefRuns, defaultAttempts)
+	}
+	if !w.endState().Started {
+		t.Error("the app was not started")
+	}
+}
+
+func TestGoingOnIsNotForRebootsAndStops(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.conf.Chef.OnFailure = agentconf.OnFailureContinue
+	w.chefRun = exits(37)
+	if err := w.agent().FirstBoot(context.Background()); !errors.Is(err, ErrRebooting) {
+		t.Errorf("first boot ended with %v, want ErrRebooting", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.chefRun = func(int, io.Writer) error { cancel(); return &ExitError{Code: 143} }
+	if err := w.agent().FirstBoot(ctx); err == nil || w.journal().finished(Converge) {
+		t.Errorf("a run that was stopped ended with %v, converge is %+v", err, w.journal().record(Converge))
+	}
+}
+
+func TestTheChefRunWaitsForDpkgsLock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	if got := w.read(aptConf); !strings.Contains(got, "DPkg::Lock::Timeout") || !slices.Contains(w.env, "APT_CONFIG="+w.root+aptConf) {
+		t.Errorf("apt's configuration is %q, the run's environment %q", got, w.env)
+	}
 }
 
 func TestConvergeLogIsRotated(t *testing.T) {

@@ -39,6 +39,7 @@ type world struct {
 	now   time.Time
 	notes []string
 	runs  []string // programs that were run, as "name arg arg"
+	env   []string // that the Chef client was given
 	opens []string // objects that were opened
 	keys  int      // keys that were made
 
@@ -235,6 +236,7 @@ func (w *world) Run(ctx context.Context, c Command) error {
 	switch {
 	case name != "systemctl":
 		w.chefRuns++
+		w.env = c.Env
 		if w.chefRun != nil {
 			return w.chefRun(w.chefRuns, c.Out)
 		}

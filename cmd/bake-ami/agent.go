@@ -9,5 +9,6 @@ import (
 func agentSettings(conf *agentconf.Config, file config.Agent) {
 	conf.Chef.NodePrefix = file.NodePrefix
 	conf.Chef.RegisterWithin = agentconf.Duration(file.RegisterWithin)
+	conf.Chef.OnFailure = file.OnFailure
 	conf.Chef.Attempts, conf.Chef.Timeout = file.Attempts, agentconf.Duration(file.Timeout)
 }

@@ -33,6 +33,12 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return err
 }
 
+// The values of Chef.OnFailure.
+const (
+	OnFailureFail     = "fail"
+	OnFailureContinue = "continue"
+)
+
 // Config is the whole of agent.json.
 type Config struct {
 	Role        string `json:"role"`
@@ -58,6 +64,9 @@ type Chef struct {
 	RegisterWithin Duration `json:"register_within,omitempty"`
 	Attempts       int      `json:"attempts"` // converge attempts before first boot fails; 0 means 3
 	Timeout        Duration `json:"timeout"`  // of one converge; 0 means 30m
+	// OnFailure says what a converge that failed for good means: OnFailureFail
+	// (also when empty) ends first boot, OnFailureContinue goes on to the app.
+	OnFailure string `json:"on_failure,omitempty"`
 }
 
 // App says what the agent pulls and starts.

@@ -67,6 +67,7 @@ agent:
     EMPTY:
   node_prefix: web-
   register_within: 5m
+  on_failure: continue
   attempts: 5
   timeout: 20m
 apps:
@@ -105,7 +106,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			ExpireAfter: 3 * time.Hour, Timeout: 90 * time.Minute, AgentBinary: filepath.Join(dir, "bin/boot-agent"), InstanceProfile: "builder",
 			Spot: true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
 			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
-		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute},
+		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue"},
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second},
 			SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
