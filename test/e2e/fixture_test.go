@@ -57,7 +57,11 @@ type report struct {
 	ImageID   string   `json:"image_id"`
 	Snapshots []string `json:"snapshots"`
 	Region    string   `json:"region"`
-	Steps     []struct {
+	Tags      map[string]string
+	Inputs    struct {
+		Base struct{ ID string }
+	}
+	Steps []struct {
 		Name    string  `json:"name"`
 		Seconds float64 `json:"seconds"`
 	} `json:"steps"`
