@@ -147,5 +147,8 @@ func checkBase(b Base, in Inputs) error {
 	if !oneOf(b.Architecture, "x86_64", "arm64") {
 		return fault.Newf(fault.Usage, "choose an x86_64 or arm64 image", "checking base image %s: architecture %q is not supported", b.ID, b.Architecture)
 	}
+	if in.Arch != "" && imageArch(in.Arch) != b.Architecture {
+		return fault.Newf(fault.Usage, "correct --base (bake.base), or drop --arch", "checking base image %s: it is %s, and --arch says %s", b.ID, b.Architecture, in.Arch)
+	}
 	return nil
 }

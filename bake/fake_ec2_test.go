@@ -39,6 +39,7 @@ type fakeEC2 struct {
 	refuse map[string]string
 	lose   map[string]bool
 	onCall func(action string)
+	deny   func(action string, p url.Values) (code string) // as refuse, by what is asked
 }
 
 func newFakeEC2(t *testing.T) (*fakeEC2, *ec2.Client) {
@@ -63,7 +64,11 @@ func (f *fakeEC2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.onCall != nil {
 		f.onCall(action)
 	}
-	if code := f.refuse[action]; code != "" {
+	code := f.refuse[action]
+	if f.deny != nil && code == "" {
+		code = f.deny(action, r.Form)
+	}
+	if code != "" {
 		w.WriteHeader(http.StatusBadRequest)
 		fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>no</Message></Error></Errors><RequestID>r</RequestID></Response>", code)
 		return
@@ -83,7 +88,7 @@ func (f *fakeEC2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *fakeEC2) act(action string, p url.Values) string {
 	switch action {
 	case "DescribeSubnets":
-		return item("subnetSet", "<subnetId>subnet-1</subnetId><vpcId>vpc-1</vpcId><cidrBlock>172.31.0.0/20</cidrBlock><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch><availabilityZone>a</availabilityZone>")
+		return f.subnets(p)
 	case "CreateSecurityGroup":
 		g := f.add(&f.groups, "sg", p, "security-group")
 		g.name = p.Get("GroupName")
@@ -100,6 +105,26 @@ func (f *fakeEC2) act(action string, p url.Values) string {
 		return f.instance(action, p)
 	}
 	return f.image(action, p)
+}
+
+// subnets knows subnet-1 (default) and subnet-2 in vpc-1, subnet-3 in vpc-2;
+// the first two carry the tag tier=build.
+func (f *fakeEC2) subnets(p url.Values) string {
+	show := func(id, vpc, cidr, zone string) string {
+		return "<subnetId>" + id + "</subnetId><vpcId>" + vpc + "</vpcId><cidrBlock>" + cidr + "</cidrBlock><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch><availabilityZone>" + zone + "</availabilityZone>"
+	}
+	one, two, three := show("subnet-1", "vpc-1", "172.31.0.0/20", "a"), show("subnet-2", "vpc-1", "172.31.16.0/20", "b"), show("subnet-3", "vpc-2", "10.0.0.0/20", "a")
+	switch p.Get("Filter.1.Name") + "=" + p.Get("Filter.1.Value.1") {
+	case "default-for-az=true", "subnet-id=subnet-1":
+		return item("subnetSet", one)
+	case "subnet-id=subnet-2":
+		return item("subnetSet", two)
+	case "subnet-id=subnet-3":
+		return item("subnetSet", three)
+	case "tag:tier=build":
+		return item("subnetSet", two, one)
+	}
+	return item("subnetSet")
 }
 
 func (f *fakeEC2) instance(action string, p url.Values) string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"bakehouse/internal/fault"
@@ -56,6 +57,9 @@ func chefPackage(in Inputs) (packageFile, error) {
 func agentFile(in Inputs, architecture string) (packageFile, error) {
 	const next = "build it (make build), or name it with --agent-binary"
 	if in.AgentBinary == "" {
+		in.AgentBinary = agentIn(in.AgentDir, architecture)
+	}
+	if in.AgentBinary == "" {
 		return packageFile{}, fault.Newf(fault.Usage, next, "looking for boot-agent: no path is given")
 	}
 	f, err := readFile(in.AgentBinary, "--agent-binary")
@@ -73,6 +77,23 @@ func agentFile(in Inputs, architecture string) (packageFile, error) {
 			"checking %s: it is built for %v, the image is %s", in.AgentBinary, program.Machine, architecture)
 	}
 	return f, nil
+}
+
+// agentIn finds the agent for an architecture in a folder: boot-agent-arm64
+// (or -amd64) when there is one, else boot-agent. "" when no folder is given.
+func agentIn(dir, architecture string) string {
+	if dir == "" {
+		return ""
+	}
+	if path := filepath.Join(dir, "boot-agent-"+goArch(architecture)); isFile(path) {
+		return path
+	}
+	return filepath.Join(dir, "boot-agent")
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // caBundle reads the PEM bundle that instances and builder trust Chef by.

@@ -25,11 +25,13 @@ const (
 
 // Defaults of Inputs, where a zero value would not do.
 const (
-	DefaultBase         = "ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
-	DefaultInstanceType = "t3.small"
-	DefaultSSHUser      = "ubuntu"
-	DefaultTimeout      = time.Hour
-	DefaultExpireAfter  = 2 * time.Hour
+	DefaultBase            = "ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
+	DefaultBaseARM         = "ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id"
+	DefaultInstanceType    = "t3.small"
+	DefaultInstanceTypeARM = "t4g.small"
+	DefaultSSHUser         = "ubuntu"
+	DefaultTimeout         = time.Hour
+	DefaultExpireAfter     = 2 * time.Hour
 )
 
 // Inputs are the wishes of whoever bakes, before the world was asked whether
@@ -43,13 +45,17 @@ type Inputs struct {
 	ImageName string // empty: ROLE-BAKEID
 
 	Region          string
-	InstanceType    string
-	Subnet          string // empty: any default subnet
-	SecurityGroup   string // empty: one of our own, opened to AllowFrom
-	AllowFrom       string // CIDR; empty: this machine's address
-	Address         string // auto, public or private
+	Arch            string   // amd64 or arm64; empty: the base image's
+	InstanceTypes   []string // the first that AWS has; empty: DefaultInstanceType, or its like for arm64
+	Subnets         []string // subnet-… or tag:KEY=VALUE; empty: any default subnet
+	Spot            bool     // ask for spot capacity first
+	SecurityGroup   string   // empty: one of our own, opened to AllowFrom
+	AllowFrom       string   // CIDR; empty: this machine's address
+	Address         string   // auto, public or private
 	SSHUser         string
 	RootVolumeGB    int // 0: the base image's
+	Disk            Disk
+	Metadata        Metadata
 	InstanceProfile string
 
 	ChefMode          string
@@ -59,7 +65,8 @@ type Inputs struct {
 	ChefPackage       string // path or http(s) URL of a .deb; empty: the base image has Chef
 	ChefPackageSHA256 string
 
-	AgentBinary string            // path
+	AgentBinary string            // path; empty: in AgentDir
+	AgentDir    string            // folder with boot-agent-ARCH or boot-agent
 	AgentEnv    map[string]string // environment of the agent's unit
 	Agent       agentconf.Config  // role, environment, bake id and run list are filled in
 
@@ -78,13 +85,16 @@ func (in Inputs) withDefaults() Inputs {
 		}
 	}
 	fill(&in.Environment, "_default")
+	if in.Arch == archARM {
+		fill(&in.Base, DefaultBaseARM)
+	}
 	fill(&in.Base, DefaultBase)
-	fill(&in.InstanceType, DefaultInstanceType)
 	fill(&in.Address, AddressAuto)
 	fill(&in.SSHUser, DefaultSSHUser)
 	fill(&in.ChefMode, ChefServerMode)
 	fill(&in.Agent.Chef.ServerURL, in.ChefServerURL)
 	fill(&in.Agent.Chef.ValidationClient, "chef-validator")
+	in.Disk = in.Disk.encryption()
 	if in.Timeout == 0 {
 		in.Timeout = DefaultTimeout
 	}
@@ -120,6 +130,9 @@ func (in Inputs) validate() error {
 		if c.bad {
 			return fault.Newf(fault.Usage, c.next, "checking inputs: %s", c.what)
 		}
+	}
+	if err := in.checkLaunch(); err != nil {
+		return err
 	}
 	return checkTags(in.Tags)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -15,6 +16,7 @@ import (
 
 // network is where the builder goes and who may reach it.
 type network struct {
+	places    []place // the best first
 	vpc       string
 	address   string // public or private
 	allowFrom string // CIDR; empty with a given security group
@@ -23,7 +25,7 @@ type network struct {
 // resolveNetwork finds the VPC, the kind of address to use, and the source
 // that the builder's security group will admit.
 func (w World) resolveNetwork(ctx context.Context, in Inputs) (network, error) {
-	subnets, err := w.subnets(ctx, in.Subnet)
+	subnets, err := w.subnets(ctx, in.Subnets)
 	if err != nil {
 		return network{}, err
 	}
@@ -36,10 +38,10 @@ func (w World) resolveNetwork(ctx context.Context, in Inputs) (network, error) {
 	if len(cidrs) == 0 {
 		return network{}, fault.Newf(fault.AWS, "use a --subnet with an IPv4 range", "looking at the builder's subnet: it has no IPv4 range")
 	}
-	n := network{vpc: aws.ToString(subnets[0].VpcId), address: in.Address, allowFrom: in.AllowFrom}
+	n := network{vpc: aws.ToString(subnets[0].VpcId), address: in.Address, allowFrom: in.AllowFrom, places: places(in.Subnets, subnets)}
 	local, err := w.LocalAddr(cidrs[0].Addr().Next())
 	if n.address == AddressAuto {
-		n.address = chooseAddress(local, cidrs, aws.ToBool(subnets[0].MapPublicIpOnLaunch))
+		n.address = chooseAddress(local, cidrs, allPublic(subnets))
 	}
 	if in.SecurityGroup != "" || n.allowFrom != "" {
 		return n, nil
@@ -63,24 +65,60 @@ func chooseAddress(local netip.Addr, cidrs []netip.Prefix, public bool) string {
 	return AddressPublic
 }
 
-// subnets returns the subnet asked for, or all default subnets, by zone.
-func (w World) subnets(ctx context.Context, id string) ([]types.Subnet, error) {
+func allPublic(subnets []types.Subnet) bool {
+	return !slices.ContainsFunc(subnets, func(s types.Subnet) bool { return !aws.ToBool(s.MapPublicIpOnLaunch) })
+}
+
+// subnets returns the subnets asked for, in that order, or all default ones.
+// Those that one tag finds are ordered by zone. They must share one VPC,
+// because a security group belongs to one.
+func (w World) subnets(ctx context.Context, asked []string) ([]types.Subnet, error) {
+	if len(asked) == 0 {
+		asked = []string{""}
+	}
+	var all []types.Subnet
+	for _, a := range asked {
+		found, err := w.subnetsOf(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range found {
+			if !slices.ContainsFunc(all, func(o types.Subnet) bool { return aws.ToString(o.SubnetId) == aws.ToString(s.SubnetId) }) {
+				all = append(all, s)
+			}
+		}
+	}
+	for _, s := range all {
+		if first := all[0]; aws.ToString(s.VpcId) != aws.ToString(first.VpcId) {
+			return nil, fault.Newf(fault.Usage, "give --subnet of one VPC only", "looking for the builder's subnets: %s is in %s, %s in %s",
+				aws.ToString(first.SubnetId), aws.ToString(first.VpcId), aws.ToString(s.SubnetId), aws.ToString(s.VpcId))
+		}
+	}
+	return all, nil
+}
+
+// subnetsOf finds what one --subnet names; "" stands for all default subnets.
+func (w World) subnetsOf(ctx context.Context, asked string) ([]types.Subnet, error) {
 	f := filter("default-for-az", "true")
-	if id != "" {
-		f = filter("subnet-id", id)
+	tag, byTag := strings.CutPrefix(asked, "tag:")
+	if byTag {
+		key, value, _ := strings.Cut(tag, "=")
+		f = filter("tag:"+key, value)
+	} else if asked != "" {
+		f = filter("subnet-id", asked)
 	}
 	out, err := w.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{f}})
 	if err != nil {
 		return nil, awsFault("ec2:DescribeSubnets", "looking for the builder's subnet", err)
 	}
 	if len(out.Subnets) == 0 {
-		if id != "" {
-			return nil, fault.Newf(fault.Usage, "correct --subnet: it must be in this region and account", "looking for the builder's subnet: there is no %s", id)
+		if asked != "" {
+			return nil, fault.Newf(fault.Usage, "correct --subnet: it must be in this region and account", "looking for the builder's subnet: there is no %s", asked)
 		}
 		return nil, fault.Newf(fault.Usage, "name one: --subnet subnet-…", "looking for the builder's subnet: this account has no default subnets here")
 	}
 	slices.SortFunc(out.Subnets, func(a, b types.Subnet) int {
-		return cmp.Compare(aws.ToString(a.AvailabilityZone), aws.ToString(b.AvailabilityZone))
+		return cmp.Or(cmp.Compare(aws.ToString(a.AvailabilityZone), aws.ToString(b.AvailabilityZone)), cmp.Compare(aws.ToString(a.SubnetId), aws.ToString(b.SubnetId)))
 	})
 	return out.Subnets, nil
 }

@@ -31,6 +31,7 @@ type Recipe struct {
 	AgentEnv    map[string]string `json:"agent_env,omitempty"`
 	Agent       agentconf.Config  `json:"agent"` // without the bake id
 	RootGB      int32             `json:"root_volume_gb"`
+	Disk        Disk              `json:"root_volume"`
 }
 
 // Base is the image that the bake starts from.
@@ -96,16 +97,18 @@ type TagSet map[string]string
 
 // Launch says how the builder runs.
 type Launch struct {
-	Region          string `json:"region"`
-	Account         string `json:"account"`
-	InstanceType    string `json:"instance_type"`
-	Subnet          string `json:"subnet,omitempty"` // empty: EC2 picks a default one
-	VPC             string `json:"vpc"`
-	SecurityGroup   string `json:"security_group,omitempty"` // empty: the bake makes its own
-	AllowFrom       string `json:"allow_from,omitempty"`     // who may reach port 22 of our own group
-	Address         string `json:"address"`                  // public or private
-	SSHUser         string `json:"ssh_user"`
-	InstanceProfile string `json:"instance_profile,omitempty"`
+	Region  string `json:"region"`
+	Account string `json:"account"`
+	// Placement is the first choice; in a report, where the builder ran.
+	Placement
+	Placements      []Placement `json:"placements"` // all choices, the best first
+	VPC             string      `json:"vpc"`
+	SecurityGroup   string      `json:"security_group,omitempty"` // empty: the bake makes its own
+	AllowFrom       string      `json:"allow_from,omitempty"`     // who may reach port 22 of our own group
+	Address         string      `json:"address"`                  // public or private
+	SSHUser         string      `json:"ssh_user"`
+	InstanceProfile string      `json:"instance_profile,omitempty"`
+	Metadata        Metadata    `json:"metadata"`
 }
 
 // Empty says whether there is nothing to do; a bake always has something.
@@ -123,7 +126,13 @@ func (p Plan) Text() string {
 	line("recipes", "%s", orNone(strings.Join(r.Recipes, ", ")))
 	line("cookbooks", "%s", orNone(cookbookText(r.Cookbooks)))
 	line("base", "%s %s, %s, owner %s (%s)", r.Base.ID, r.Base.Name, r.Base.Architecture, r.Base.Owner, r.Base.AskedFor)
-	line("builder", "%s in %s, account %s, by its %s address as %s", l.InstanceType, where(l), l.Account, l.Address, l.SSHUser)
+	line("builder", "%s in %s, account %s, by its %s address as %s", l.Placement, l.Region, l.Account, l.Address, l.SSHUser)
+	if len(l.Placements) > 1 {
+		line("or else", "%s", placementText(l.Placements[1:]))
+	}
+	if r.Disk != (Disk{}) {
+		line("volume", "%s", r.Disk)
+	}
 	if l.SecurityGroup != "" {
 		line("network", "security group %s", l.SecurityGroup)
 	} else {
@@ -135,13 +144,6 @@ func (p Plan) Text() string {
 	line("steps", "%s", strings.Join(p.stepNames(), ", "))
 	line("gives up", "%s; the builder destroys itself at %s", p.Deadline.UTC().Format(time.RFC3339), p.ExpiresAt.UTC().Format(time.RFC3339))
 	return b.String()
-}
-
-func where(l Launch) string {
-	if l.Subnet == "" {
-		return l.Region + " (a default subnet)"
-	}
-	return l.Region + " " + l.Subnet
 }
 
 func short(digest string) string { return digest[:min(12, len(digest))] }

@@ -19,6 +19,7 @@ type Report struct {
 	Digest    string    `json:"inputs_digest"`
 	Inputs    Recipe    `json:"inputs"`
 	Launch    Launch    `json:"launch"`
+	Tried     []Attempt `json:"tried,omitempty"` // placements that AWS had no capacity for
 	Tags      TagSet    `json:"tags,omitempty"`
 	StartedAt time.Time `json:"started_at"`
 	EndedAt   time.Time `json:"ended_at"`

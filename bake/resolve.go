@@ -60,6 +60,7 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 	if err != nil {
 		return Plan{}, err
 	}
+	in = in.forBase(base)
 	agent, err := agentFile(in, base.Architecture)
 	if err != nil {
 		return Plan{}, err
@@ -91,7 +92,7 @@ func recipe(in Inputs, c closure, base Base, agent packageFile) Recipe {
 		Role: in.Role, Environment: in.Environment, RunList: runList(in.Role),
 		Roles: c.expansion.Roles, Recipes: c.expansion.Recipes, Cookbooks: c.cookbooks, Contents: c.contents,
 		Base: base, ChefMode: in.ChefMode, ChefPackage: in.ChefPackage, ChefSHA256: strings.ToLower(in.ChefPackageSHA256),
-		AgentSHA256: agent.sha256, AgentEnv: in.AgentEnv, Agent: conf, RootGB: int32(in.RootVolumeGB),
+		AgentSHA256: agent.sha256, AgentEnv: in.AgentEnv, Agent: conf, RootGB: int32(in.RootVolumeGB), Disk: in.Disk,
 	}
 }
 
@@ -109,8 +110,10 @@ func (p Plan) finish(net network, now time.Time) (Plan, error) {
 		p.ImageName = in.Role + "-" + p.BakeID
 	}
 	p.Tags = commonTags(in, p.BakeID, p.owner.ARN, p.ExpiresAt)
-	p.Launch = Launch{Region: in.Region, Account: p.owner.Account, InstanceType: in.InstanceType, Subnet: in.Subnet, VPC: net.vpc,
-		SecurityGroup: in.SecurityGroup, AllowFrom: net.allowFrom, Address: net.address, SSHUser: in.SSHUser, InstanceProfile: in.InstanceProfile}
+	choices := placements(in.InstanceTypes, net.places, in.Spot)
+	p.Launch = Launch{Region: in.Region, Account: p.owner.Account, Placement: choices[0], Placements: choices, VPC: net.vpc,
+		SecurityGroup: in.SecurityGroup, AllowFrom: net.allowFrom, Address: net.address, SSHUser: in.SSHUser,
+		InstanceProfile: in.InstanceProfile, Metadata: in.Metadata}
 	for _, s := range steps(p) {
 		p.Steps = append(p.Steps, Planned{s.Name})
 	}

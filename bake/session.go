@@ -17,7 +17,9 @@ type Session struct {
 	hostKey keyPair // the builder's, pinned
 	userKey keyPair // ours
 
-	group    string  // security group of the builder
+	group    string // security group of the builder
+	token    string // client token of the launch
+	tried    []Attempt
 	instance string  // the builder
 	addr     string  // where its SSH answers
 	machine  Machine // connected builder

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,20 +23,62 @@ func (p Plan) clientToken() string { return "bakehouse-" + p.BakeID }
 
 func (p Plan) builderName() string { return "bake " + p.Recipe.Role + " " + p.BakeID }
 
-// launch starts the builder.
+// launch starts the builder in the first placement that AWS has capacity for.
 func (s *Session) launch(ctx context.Context) error {
-	token := s.plan.clientToken()
 	data, err := builderData(s.hostKey, s.userKey, s.plan.ExpiresAt)
 	if err != nil {
 		return err
 	}
+	for left := s.plan.Launch.Placements; ; {
+		where := left[0]
+		err := s.launchAt(ctx, where, data)
+		if err == nil {
+			s.plan.Launch.Placement = where
+			return nil
+		}
+		if !awserr.IsCapacity(err) {
+			return err
+		}
+		code := awserr.Code(err)
+		s.tried = append(s.tried, Attempt{where, brief{err}.Error()})
+		if left = remaining(left, where, code); len(left) == 0 {
+			return s.noCapacity(err)
+		}
+		s.logf("%s: %s; trying %s", where, code, left[0])
+	}
+}
+
+// noCapacity says that every placement was refused, and why.
+func (s *Session) noCapacity(err error) error {
+	if len(s.tried) == 1 {
+		return err
+	}
+	var codes []string
+	for _, t := range s.tried {
+		code, _, _ := strings.Cut(t.Reason, ":")
+		codes = append(codes, t.Placement.String()+": "+code)
+	}
+	return fault.Newf(fault.AWS, "add another --instance-type or --subnet (other zones), or try later",
+		"launching the builder: AWS has no capacity for any of %d placements (%s): %w", len(s.tried), strings.Join(codes, ", "), err)
+}
+
+// launchAt asks for the builder in one placement. Every attempt has a client
+// token of its own: EC2 refuses a known token with other parameters.
+func (s *Session) launchAt(ctx context.Context, where Placement, data string) error {
+	s.token = s.plan.clientToken()
+	if n := len(s.tried); n > 0 {
+		s.token += "-" + strconv.Itoa(n+1)
+	}
+	token := s.token
 	if err := s.journal.intend(KindInstance, token); err != nil {
 		return err
 	}
+	req := s.plan.runInstances(where, s.group, data)
+	req.ClientToken = aws.String(token)
 	id, err := creation{
-		action: "ec2:RunInstances", doing: "launching a " + s.plan.Launch.InstanceType + " from " + s.plan.Recipe.Base.ID,
+		action: "ec2:RunInstances", doing: "launching a " + where.String() + " from " + s.plan.Recipe.Base.ID,
 		create: func(ctx context.Context) (string, error) {
-			out, err := s.EC2.RunInstances(ctx, s.plan.runInstances(s.group, data), once)
+			out, err := s.EC2.RunInstances(ctx, req, once)
 			if err != nil {
 				return "", err
 			}
@@ -57,16 +100,16 @@ func (s *Session) launch(ctx context.Context) error {
 
 // runInstances is the request for the builder: one machine that can only be
 // reached by who bakes, answers no IMDSv1, and is gone when it powers off.
-func (p Plan) runInstances(group, data string) *ec2.RunInstancesInput {
+func (p Plan) runInstances(where Placement, group, data string) *ec2.RunInstancesInput {
 	l := p.Launch
 	in := &ec2.RunInstancesInput{
-		ImageId: aws.String(p.Recipe.Base.ID), InstanceType: types.InstanceType(l.InstanceType),
-		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ClientToken: aws.String(p.clientToken()),
+		ImageId: aws.String(p.Recipe.Base.ID), InstanceType: types.InstanceType(where.InstanceType),
+		MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 		InstanceInitiatedShutdownBehavior: types.ShutdownBehaviorTerminate,
-		MetadataOptions: &types.InstanceMetadataOptionsRequest{
-			HttpTokens: types.HttpTokensStateRequired, HttpEndpoint: types.InstanceMetadataEndpointStateEnabled},
-		UserData:            aws.String(base64.StdEncoding.EncodeToString([]byte(data))),
-		BlockDeviceMappings: p.devices(),
+		MetadataOptions:                   l.Metadata.request(),
+		InstanceMarketOptions:             market(where.Market),
+		UserData:                          aws.String(base64.StdEncoding.EncodeToString([]byte(data))),
+		BlockDeviceMappings:               p.devices(),
 		TagSpecifications: []types.TagSpecification{
 			tagSpec(types.ResourceTypeInstance, p.builderName(), p.Tags),
 			tagSpec(types.ResourceTypeVolume, p.builderName(), p.Tags),
@@ -79,35 +122,74 @@ func (p Plan) runInstances(group, data string) *ec2.RunInstancesInput {
 		// Only an interface of its own can be asked to have a public address.
 		nic := types.InstanceNetworkInterfaceSpecification{DeviceIndex: aws.Int32(0), Groups: []string{group},
 			AssociatePublicIpAddress: aws.Bool(true), DeleteOnTermination: aws.Bool(true)}
-		if l.Subnet != "" {
-			nic.SubnetId = aws.String(l.Subnet)
+		if where.Subnet != "" {
+			nic.SubnetId = aws.String(where.Subnet)
 		}
 		in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{nic}
 		return in
 	}
 	in.SecurityGroupIds = []string{group}
-	if l.Subnet != "" {
-		in.SubnetId = aws.String(l.Subnet)
+	if where.Subnet != "" {
+		in.SubnetId = aws.String(where.Subnet)
 	}
 	return in
 }
 
-// devices makes every volume go with the builder, whatever the base says.
-func (p Plan) devices() []types.BlockDeviceMapping {
-	root := &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(true)}
-	if p.Recipe.RootGB > 0 {
-		root.VolumeSize = aws.Int32(p.Recipe.RootGB)
-	}
-	out := []types.BlockDeviceMapping{{DeviceName: aws.String(p.Recipe.Base.RootDevice), Ebs: root}}
-	for _, name := range p.Recipe.Base.OtherDevices {
-		out = append(out, types.BlockDeviceMapping{DeviceName: aws.String(name), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(true)}})
+// request asks for IMDSv2 only, always.
+func (m Metadata) request() *types.InstanceMetadataOptionsRequest {
+	out := &types.InstanceMetadataOptionsRequest{HttpPutResponseHopLimit: unlessZero(m.HopLimit),
+		HttpTokens: types.HttpTokensStateRequired, HttpEndpoint: types.InstanceMetadataEndpointStateEnabled}
+	if m.Tags {
+		out.InstanceMetadataTags = types.InstanceMetadataTagsStateEnabled
 	}
 	return out
 }
 
+// market asks for a spot instance at up to the on-demand price. One-time
+// requests leave nothing behind when the instance is gone.
+func market(name string) *types.InstanceMarketOptionsRequest {
+	if name != MarketSpot {
+		return nil
+	}
+	return &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{
+		SpotInstanceType: types.SpotInstanceTypeOneTime, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate}}
+}
+
+// devices makes every volume go with the builder, whatever the base says, and
+// encrypts it from its first block on, if it is to be.
+func (p Plan) devices() []types.BlockDeviceMapping {
+	d := p.Recipe.Disk
+	volume := func() *types.EbsBlockDevice {
+		v := &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(true)}
+		if d.Encrypted {
+			v.Encrypted = aws.Bool(true)
+		}
+		if d.KMSKey != "" {
+			v.KmsKeyId = aws.String(d.KMSKey)
+		}
+		return v
+	}
+	root := volume()
+	root.VolumeType = types.VolumeType(d.Type)
+	root.VolumeSize, root.Iops, root.Throughput = unlessZero(int(p.Recipe.RootGB)), unlessZero(d.IOPS), unlessZero(d.Throughput)
+	out := []types.BlockDeviceMapping{{DeviceName: aws.String(p.Recipe.Base.RootDevice), Ebs: root}}
+	for _, name := range p.Recipe.Base.OtherDevices {
+		out = append(out, types.BlockDeviceMapping{DeviceName: aws.String(name), Ebs: volume()})
+	}
+	return out
+}
+
+// unlessZero leaves a setting of 0 to EC2.
+func unlessZero(n int) *int32 {
+	if n == 0 {
+		return nil
+	}
+	return aws.Int32(int32(n))
+}
+
 // findBuilder finds the instance that our client token started.
 func (s *Session) findBuilder(ctx context.Context) (string, error) {
-	i, err := s.describe(ctx, filter("client-token", s.plan.clientToken()))
+	i, err := s.describe(ctx, filter("client-token", s.token))
 	if err != nil || i == nil {
 		return "", err
 	}
@@ -209,8 +291,14 @@ func (s *Session) disconnect(context.Context) error {
 }
 
 // stop powers the builder off by the EC2 API, cleanly, with its volume whole.
+// EC2 cannot stop an instance of a one-time spot request; CreateImage then
+// shuts it down itself for the snapshot, as it does with every running one.
 func (s *Session) stop(ctx context.Context) error {
 	_ = s.disconnect(ctx)
+	if s.plan.Launch.Market == MarketSpot {
+		s.logf("a spot instance cannot be stopped; EC2 shuts it down for the snapshot")
+		return nil
+	}
 	_, err := s.EC2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{s.instance}})
 	if err != nil {
 		return awsFault("ec2:StopInstances", "stopping "+s.instance, err)
@@ -222,7 +310,7 @@ func (s *Session) stop(ctx context.Context) error {
 // terminate ends the builder, also one whose launch was never confirmed, and
 // waits until EC2 has let go of its interface and volumes.
 func (s *Session) terminate(ctx context.Context) error {
-	token := s.plan.clientToken()
+	token := s.token
 	r, ours := s.journal.get(KindInstance, token)
 	if !ours {
 		return nil

@@ -43,16 +43,17 @@ func run(t *testing.T, file config.Config, env map[string]string, args ...string
 func TestFlagsWinOverTheFile(t *testing.T) {
 	t.Parallel()
 	file := config.Config{Region: "eu-west-1", Chef: config.Chef{ServerURL: "http://file", ClientName: "me", ClientKey: "/k", ValidatorKey: "ssm:/v"},
-		Bake:  config.Bake{InstanceType: "m5.large", Timeout: 30 * time.Minute, Tags: map[string]string{"team": "a"}, RootVolumeGB: 20},
+		Bake:  config.Bake{InstanceType: []string{"m5.large"}, Subnet: []string{"tag:a=b"}, Spot: true, Encrypt: true, Timeout: 30 * time.Minute, Tags: map[string]string{"team": "a"}, RootVolumeGB: 20},
 		Agent: config.Agent{Environment: map[string]string{"HTTPS_PROXY": "p"}, NodePrefix: "n-"},
 		Apps:  map[string]config.App{"shop": {Roles: []string{"web"}, Bucket: "b", Channel: "production"}}}
-	r := run(t, file, map[string]string{"JOB_NAME": "j", "XDG_STATE_HOME": "/s"}, "--role", "web", "--instance-type", "c5.large", "--tag", "x=y=z")
+	r := run(t, file, map[string]string{"JOB_NAME": "j", "XDG_STATE_HOME": "/s"}, "--role", "web", "--instance-type", "c5.large", "--tag", "x=y=z", "--instance-type", "c5a.large", "--spot=false", "--root-volume-type", "gp3", "--root-volume-iops", "4000", "--metadata-hop-limit", "2")
 	if r.got == nil {
 		t.Fatalf("exit %d: %s", r.code, r.stderr)
 	}
 	in := r.got.in
 	for what, pair := range map[string][2]any{
-		"instance type": {in.InstanceType, "c5.large"}, "region": {in.Region, "eu-west-1"}, "timeout": {in.Timeout, 30 * time.Minute},
+		"instance types": {strings.Join(in.InstanceTypes, " "), "c5.large c5a.large"}, "subnet": {in.Subnets[0], "tag:a=b"}, "spot": {in.Spot, false},
+		"disk": {in.Disk, bake.Disk{Type: "gp3", IOPS: 4000, Encrypted: true}}, "metadata": {in.Metadata, bake.Metadata{HopLimit: 2}}, "region": {in.Region, "eu-west-1"}, "timeout": {in.Timeout, 30 * time.Minute},
 		"expire after": {in.ExpireAfter, bake.DefaultExpireAfter}, "volume": {in.RootVolumeGB, 20}, "server": {in.ChefServerURL, "http://file"},
 		"tag of the file": {in.Tags["team"], "a"}, "tag": {in.Tags["x"], "y=z"}, "job": {in.CI["JOB_NAME"], "j"},
 		"state": {r.got.stateDir, "/s/bakehouse"}, "client": {r.got.client, "me"}, "proxy": {in.AgentEnv["HTTPS_PROXY"], "p"},

@@ -18,7 +18,7 @@ func flags() []cli.Flag {
 		cliapp.ConfigFlag(),
 		cliapp.OutputFlag(),
 	}
-	all = append(all, launchFlags()...)
+	all = append(append(all, launchFlags()...), builderFlags()...)
 	return append(all, chefFlags()...)
 }
 
@@ -27,11 +27,11 @@ func launchFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Category: group, Name: "region", EnvVars: []string{"AWS_REGION", "AWS_DEFAULT_REGION"}, Usage: "AWS `REGION` (region)"},
 		&cli.StringFlag{Category: group, Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
-		&cli.StringFlag{Category: group, Name: "base", Value: bake.DefaultBase, Usage: "start from `IMAGE`: ami-…, ssm:PARAMETER or name:GLOB (bake.base)"},
+		&cli.StringFlag{Category: group, Name: "base", Usage: "start from `IMAGE`: ami-…, ssm:PARAMETER or name:GLOB (bake.base; default: Ubuntu 24.04 by its public parameter)"},
 		&cli.StringFlag{Category: group, Name: "base-owner", Usage: "`ACCOUNT` that must own the base image; needed for name:GLOB unless it is yours, Amazon's or Canonical's"},
 		&cli.StringFlag{Category: group, Name: "image-name", Usage: "call the image `NAME` (default: ROLE-BAKEID)"},
-		&cli.StringFlag{Category: group, Name: "instance-type", Value: bake.DefaultInstanceType, Usage: "`TYPE` of the builder (bake.instance_type)"},
-		&cli.StringFlag{Category: group, Name: "subnet", Usage: "launch the builder in `SUBNET` (bake.subnet; default: any default subnet)"},
+		&cli.StringSliceFlag{Category: group, Name: "instance-type", Usage: "`TYPE` of the builder, repeatable: the first that AWS has capacity for (bake.instance_type; default: " + bake.DefaultInstanceType + ", on arm64 " + bake.DefaultInstanceTypeARM + ")"},
+		&cli.StringSliceFlag{Category: group, Name: "subnet", Usage: "launch the builder in `SUBNET`, subnet-… or tag:KEY=VALUE, repeatable: the first with capacity (bake.subnet; default: any default subnet)"},
 		&cli.StringFlag{Category: group, Name: "security-group", Usage: "use `GROUP` for the builder (bake.security_group; default: an own one that admits --allow-from only)"},
 		&cli.StringFlag{Category: group, Name: "allow-from", Usage: "`CIDR` that may reach the builder's SSH (default: this machine; its address towards the subnet, or, for a builder with a public address, what checkip.amazonaws.com sees)"},
 		&cli.StringFlag{Category: group, Name: "address", Value: bake.AddressAuto, Usage: "reach the builder by its `KIND` of address: public, private or auto (private from within its subnets) (bake.address)"},
@@ -41,6 +41,22 @@ func launchFlags() []cli.Flag {
 		&cli.StringSliceFlag{Category: group, Name: "tag", Usage: "further `KEY=VALUE` on everything made, repeatable (bake.tags)"},
 		&cli.DurationFlag{Category: group, Name: "timeout", Value: bake.DefaultTimeout, Usage: "give up and undo after `DURATION` (bake.timeout)"},
 		&cli.DurationFlag{Category: group, Name: "expire-after", Value: bake.DefaultExpireAfter, Usage: "the builder destroys itself after `DURATION`, whatever became of bake-ami (bake.expire_after)"},
+	}
+}
+
+// builderFlags say what the builder and its volumes are like.
+func builderFlags() []cli.Flag {
+	const group = "launch"
+	return []cli.Flag{
+		&cli.BoolFlag{Category: group, Name: "spot", Usage: "try spot capacity first, then on-demand (bake.spot)"},
+		&cli.StringFlag{Category: group, Name: "arch", Usage: "`ARCH` of the image, amd64 or arm64; base image, type and agent follow it (bake.arch; default: the base image's)"},
+		&cli.StringFlag{Category: group, Name: "root-volume-type", Usage: "`TYPE` of the root volume: gp3, gp2, io1 or io2 (bake.root_volume_type)"},
+		&cli.IntFlag{Category: group, Name: "root-volume-iops", Usage: "`IOPS` of the root volume (bake.root_volume_iops)"},
+		&cli.IntFlag{Category: group, Name: "root-volume-throughput", Usage: "throughput of the root volume in `MIBPS` (bake.root_volume_throughput)"},
+		&cli.BoolFlag{Category: group, Name: "encrypt", Usage: "encrypt the builder's volumes, and so the image, from the launch on (bake.encrypt)"},
+		&cli.StringFlag{Category: group, Name: "kms-key", Usage: "encrypt with `KEY`: id, ARN or alias/NAME (bake.kms_key; default: the account's for EBS)"},
+		&cli.IntFlag{Category: group, Name: "metadata-hop-limit", Usage: "let the builder's metadata answers go `N` hops (bake.metadata_hop_limit; default: EC2's)"},
+		&cli.BoolFlag{Category: group, Name: "metadata-tags", Usage: "let the builder read its tags from its metadata (bake.metadata_tags)"},
 	}
 }
 

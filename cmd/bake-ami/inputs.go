@@ -70,8 +70,7 @@ func (d deps) inputs(c *cli.Context, file config.Config) (bake.Inputs, error) {
 	in := bake.Inputs{
 		Role: c.String("role"), Environment: cliapp.String(c, "environment", file.Chef.Environment),
 		Base: cliapp.String(c, "base", b.Base), BaseOwner: c.String("base-owner"), ImageName: c.String("image-name"),
-		Region:       cliapp.String(c, "region", file.Region),
-		InstanceType: cliapp.String(c, "instance-type", b.InstanceType), Subnet: cliapp.String(c, "subnet", b.Subnet),
+		Region:        cliapp.String(c, "region", file.Region),
 		SecurityGroup: cliapp.String(c, "security-group", b.SecurityGroup), AllowFrom: c.String("allow-from"),
 		Address: cliapp.String(c, "address", b.Address), SSHUser: cliapp.String(c, "ssh-user", b.SSHUser),
 		RootVolumeGB:    pick(c, "root-volume-gb", c.Int("root-volume-gb"), b.RootVolumeGB),
@@ -84,9 +83,8 @@ func (d deps) inputs(c *cli.Context, file config.Config) (bake.Inputs, error) {
 		ExpireAfter: pick(c, "expire-after", c.Duration("expire-after"), b.ExpireAfter),
 		Timeout:     pick(c, "timeout", c.Duration("timeout"), b.Timeout),
 	}
-	if in.AgentBinary == "" {
-		in.AgentBinary = besideUs("boot-agent")
-	}
+	in.AgentDir = ownFolder()
+	builder(c, b, &in)
 	var err error
 	if in.Tags, err = tags(b.Tags, c.StringSlice("tag")); err != nil {
 		return in, err
@@ -131,13 +129,13 @@ func tags(fromFile map[string]string, pairs []string) (map[string]string, error)
 	return out, nil
 }
 
-// besideUs is a program in the folder of the running one, or "".
-func besideUs(name string) string {
+// ownFolder is the folder of the running program, or "".
+func ownFolder() string {
 	self, err := os.Executable()
 	if err != nil {
 		return ""
 	}
-	return filepath.Join(filepath.Dir(self), name)
+	return filepath.Dir(self)
 }
 
 // agentConfig is what the image's agent is told, but for what the bake knows.

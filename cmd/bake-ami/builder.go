@@ -1,0 +1,39 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/bake"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/config"
+)
+
+// builder reads what the builder is like: flags win over the file.
+func builder(c *cli.Context, b config.Bake, in *bake.Inputs) {
+	in.InstanceTypes, in.Subnets = list(c, "instance-type", b.InstanceType), list(c, "subnet", b.Subnet)
+	in.Spot, in.Arch = yes(c, "spot", b.Spot), cliapp.String(c, "arch", b.Arch)
+	in.Disk = bake.Disk{
+		Type:       cliapp.String(c, "root-volume-type", b.RootVolumeType),
+		IOPS:       pick(c, "root-volume-iops", c.Int("root-volume-iops"), b.RootVolumeIOPS),
+		Throughput: pick(c, "root-volume-throughput", c.Int("root-volume-throughput"), b.RootVolumeThroughput),
+		Encrypted:  yes(c, "encrypt", b.Encrypt), KMSKey: cliapp.String(c, "kms-key", b.KMSKey),
+	}
+	in.Metadata = bake.Metadata{HopLimit: pick(c, "metadata-hop-limit", c.Int("metadata-hop-limit"), b.MetadataHopLimit),
+		Tags: yes(c, "metadata-tags", b.MetadataTags)}
+}
+
+// list returns a repeatable flag's values when it was given, else the file's.
+func list(c *cli.Context, flag string, fromFile []string) []string {
+	if c.IsSet(flag) {
+		return c.StringSlice(flag)
+	}
+	return fromFile
+}
+
+// yes returns a switch's value when it was given (--spot=false, too), else the file's.
+func yes(c *cli.Context, flag string, fromFile bool) bool {
+	if c.IsSet(flag) {
+		return c.Bool(flag)
+	}
+	return fromFile
+}
