@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"bakehouse/internal/fault"
 )
@@ -79,4 +83,36 @@ func (o oldBake) forget() error {
 		}
 	}
 	return nil
+}
+
+// IsBakeID says whether s is the id of a bake.
+func IsBakeID(s string) bool {
+	_, err := ulid.ParseStrict(s)
+	return err == nil && s == strings.ToUpper(s)
+}
+
+// endWait is how long a bake that was told to end may take to undo its work.
+const endWait = 2 * time.Minute
+
+// EndProcess tells a bake that runs on this machine to end, and waits until it
+// has undone its work. One that does not run here is no error. A bake that
+// does not end in time is a fault.Timeout: it still makes things.
+func (s Sweeper) EndProcess(ctx context.Context, id string) error {
+	bakes, err := readJournals(s.StateDir)
+	b := bakes[id]
+	if err != nil || !b.alive {
+		return err
+	}
+	s.Reporter.Info(fmt.Sprintf("bake %s runs here as process %d: telling it to end", id, b.PID))
+	process, err := os.FindProcess(b.PID)
+	if err == nil {
+		err = process.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		return fmt.Errorf("ending process %d of bake %s: %w", b.PID, id, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, endWait,
+		fault.Newf(fault.Timeout, fmt.Sprintf("kill -9 %d, then abort again", b.PID), "bake %s did not end within %s", id, endWait))
+	defer cancel()
+	return poll(ctx, s.Clock, pace{200 * time.Millisecond, time.Second}, func(context.Context) (bool, error) { return !aliveBake(b.path), nil })
 }

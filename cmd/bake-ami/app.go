@@ -25,19 +25,22 @@ type deps struct {
 	config func(path string, mustExist bool) (config.Config, error)
 	world  func(ctx context.Context, o *options) (bake.World, error)
 	now    func() time.Time
+	// sweeper connects a sweep; its Reporter and StateDir are set later.
+	sweeper func(c *cli.Context, o sweepOptions) (bake.Sweeper, error)
 }
 
 func newApp(d deps) *cli.App {
 	return &cli.App{
 		Name:      "bake-ami",
 		Usage:     "bake a Chef role into an AMI",
-		UsageText: "bake-ami --role NAME [options]",
+		UsageText: "bake-ami --role NAME [options]\nbake-ami COMMAND [options]",
 		Description: "Launches a base image, converges the role on it, installs boot-agent, removes every secret and\n" +
 			"identity, verifies that, and makes an image. Whatever goes wrong, and on Ctrl-C, it removes all that\n" +
 			"it made. Progress goes to stderr; the last line on stdout is the AMI's id.\n\n" +
 			"Names in brackets are keys of bakehouse.yaml.",
-		Flags:  flags(),
-		Action: d.run,
+		Flags:    flags(),
+		Action:   d.run,
+		Commands: []*cli.Command{sweepCommand(d), abortCommand(d)},
 	}
 }
 

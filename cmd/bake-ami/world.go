@@ -33,7 +33,7 @@ const chefTimeout = 10 * time.Second
 const dialEvery = 500 * time.Millisecond
 
 func realDeps(p cliapp.Process) deps {
-	return deps{Process: p, config: config.Load, now: time.Now, world: connect}
+	return deps{Process: p, config: config.Load, now: time.Now, world: connect, sweeper: connectSweep}
 }
 
 // connect makes the clients of a bake and checks that there are credentials.
