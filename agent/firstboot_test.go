@@ -268,6 +268,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 		"chef.validator_key":     func(c *agentconf.Config) { c.Chef.ValidatorKey = "/etc/chef/validation.pem" },
 		"app.bucket":             func(c *agentconf.Config) { c.App.Bucket = "" },
 		"app.unit":               func(c *agentconf.Config) { c.App.Unit = "" },
+		"app.public_keys":        func(c *agentconf.Config) { c.App.PublicKeys = nil },
+		"parsing public key":     func(c *agentconf.Config) { c.App.PublicKeys = []string{"ed25519:short"} },
 		"app.root":               func(c *agentconf.Config) { c.App.Root = "/" },
 	} {
 		w := newWorld(t)

@@ -11,6 +11,7 @@ import (
 
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
+	"bakehouse/release"
 )
 
 // Identity is who the instance is, as its metadata service says.
@@ -101,6 +102,12 @@ func check(c agentconf.Config) error {
 		if f.value == "" {
 			return fmt.Errorf("reading agent configuration: app.%s is empty", f.key)
 		}
+	}
+	switch _, err := release.ParseKeyring(c.App.PublicKeys); {
+	case err != nil:
+		return fmt.Errorf("reading agent configuration: app.public_keys: %w", err)
+	case len(c.App.PublicKeys) == 0 && !c.App.AllowUnsigned:
+		return errors.New("reading agent configuration: app.public_keys is empty, and app.allow_unsigned is not set")
 	}
 	if !strings.HasPrefix(c.App.Root, "/") || strings.Trim(c.App.Root, "/") == "" {
 		return fmt.Errorf("reading agent configuration: app.root %q is not an absolute directory", c.App.Root)

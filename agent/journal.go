@@ -11,6 +11,7 @@ import (
 
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
+	"bakehouse/release"
 )
 
 // Stage is one link of the first-boot chain.
@@ -23,6 +24,9 @@ const (
 	Converge Stage = "converge"
 	Pull     Stage = "pull"
 	Start    Stage = "start"
+
+	// Leave is no link of the chain; it has a record of its own.
+	Leave Stage = "leave"
 )
 
 // Stages lists all stages in order.
@@ -83,10 +87,20 @@ type Journal struct {
 	KeyFingerprint string   `json:"key_fingerprint,omitempty"` // SHA-256 of the public key that this instance announces
 	Reboots        int      `json:"reboots,omitempty"`         // asked for by Chef runs
 	Build          string   `json:"build,omitempty"`           // the build that pull put in place
-	PeakRSSKiB     int64    `json:"peak_rss_kib,omitempty"`    // largest resident set of an agent's process, without the Chef client's
-	Stages         []Record `json:"stages"`
-	Deploy         *Record  `json:"deploy,omitempty"` // the last deploy after first boot
-	Log            []string `json:"log,omitempty"`    // last lines of the Chef run that failed
+	// Serials remembers the newest channel seen, by APP/CHANNEL, so that an
+	// older one, though well signed, is known for a replay.
+	Serials    map[string]Seen `json:"serials,omitempty"`
+	PeakRSSKiB int64           `json:"peak_rss_kib,omitempty"` // largest resident set of an agent's process, without the Chef client's
+	Stages     []Record        `json:"stages"`
+	Deploy     *Record         `json:"deploy,omitempty"` // the last deploy after first boot
+	Leave      *Record         `json:"leave,omitempty"`  // the way off the Chef server; Detail says why
+	Log        []string        `json:"log,omitempty"`    // last lines of the Chef run that failed
+}
+
+// Seen is a channel as it was read last.
+type Seen struct {
+	Serial int64      `json:"serial"`
+	Build  release.ID `json:"build"`
 }
 
 // newJournal is the journal of an instance that has done nothing yet.

@@ -94,12 +94,18 @@ func (s *session) channelBuild(ctx context.Context, store Store) (release.ID, er
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", what, err)
 	}
+	if err := s.trusted(release.ChannelKind, b); err != nil {
+		return "", fault.Newf(fault.Check, fmt.Sprintf("deployctl promote BUILD --app %s --channel %s --sign-key FILE", app.Name, name), "%s: %w", what, err)
+	}
 	c, err := release.ParseChannel(b)
 	if err == nil && (c.App != app.Name || c.Name != name) {
 		err = fmt.Errorf("it says it is channel %s of %s", c.Name, c.App)
 	}
 	if err != nil {
-		return "", fault.Newf(fault.Check, fmt.Sprintf("deployctl promote --app %s --channel %s", app.Name, name), "%s: %w", what, err)
+		return "", fault.Newf(fault.Check, fmt.Sprintf("deployctl promote BUILD --app %s --channel %s", app.Name, name), "%s: %w", what, err)
+	}
+	if err := s.remember(c); err != nil {
+		return "", err
 	}
 	return c.Build, nil
 }
@@ -115,6 +121,9 @@ func (s *session) manifest(ctx context.Context, store Store, build release.ID) (
 	}
 	if err != nil {
 		return release.Manifest{}, fmt.Errorf("%s: %w", what, err)
+	}
+	if err := s.trusted(release.ManifestKind, b); err != nil {
+		return release.Manifest{}, fault.Newf(fault.Check, next+" --sign-key FILE", "%s: %w", what, err)
 	}
 	m, err := release.ParseManifest(b)
 	if err == nil && (m.App != app || m.ID != build) {

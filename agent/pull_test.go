@@ -127,11 +127,11 @@ func TestBadBuildsAreRefusedAndTheOldOneStays(t *testing.T) {
 			delete(w.store, "s3://builds/"+release.ChannelKey("web", "production"))
 		}, fault.Check, []string{"channel production of web", "no such object"}},
 		"a channel that is no JSON": {func(w *world, _ release.ID) {
-			w.store["s3://builds/"+release.ChannelKey("web", "production")] = []byte("<html>")
+			w.store["s3://builds/"+release.ChannelKey("web", "production")] = w.sign(release.ChannelKind, []byte("<html>"))
 		}, fault.Check, []string{"channel production of web"}},
 		"the channel of another app": {func(w *world, id release.ID) {
 			b, _ := release.FirstChannel("api", "production").Next(id, w.now, "").Marshal()
-			w.store["s3://builds/"+release.ChannelKey("web", "production")] = b
+			w.store["s3://builds/"+release.ChannelKey("web", "production")] = w.sign(release.ChannelKind, b)
 		}, fault.Check, []string{"of api"}},
 		"a manifest of another build": {func(w *world, id release.ID) {
 			for key, b := range w.store {

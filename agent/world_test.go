@@ -52,6 +52,8 @@ type world struct {
 	identErr   error
 	trace      func(Point) error
 	secretHook func()
+	notice     func(n int) (Notice, error) // the n-th look, from 1
+	looks      int
 	jump       time.Duration // of the clock, when it is set
 	unset      int           // how often the clock is found not set yet
 	chefRuns   int
@@ -66,7 +68,7 @@ func newWorld(t *testing.T) *world {
 		Role: "web", Environment: "prod", BakeID: "01BAKE",
 		Chef: agentconf.Chef{ServerURL: "http://chef.test", ValidationClient: "chef-validator", ValidatorKey: "ssm:/chef/validator", NodePrefix: "web-", RunList: []string{"role[web]"}},
 		App: &agentconf.App{Name: "web", Bucket: "builds", Channel: "production", Root: "/srv/web", Unit: "web.service",
-			Health: agentconf.Health{URL: "http://127.0.0.1:8080/healthz"}},
+			Health: agentconf.Health{URL: "http://127.0.0.1:8080/healthz"}, PublicKeys: []string{testSigner().Public().String()}},
 	}
 	w.id = Identity{InstanceID: testInstance, Account: "123456789012", Region: "eu-west-1", Zone: "eu-west-1a", ImageID: "ami-1", Tags: map[string]string{TagGroup: "web-asg"}}
 	w.write("/usr/bin/chef-client", "#!/bin/sh\n", 0o755)
@@ -131,16 +133,21 @@ func (w *world) putManifest(m release.Manifest) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.store["s3://builds/"+release.ManifestKey("web", m.ID)] = b
+	w.store["s3://builds/"+release.ManifestKey("web", m.ID)] = w.sign(release.ManifestKind, b)
 }
 
 func (w *world) promote(channel string, id release.ID) {
 	w.t.Helper()
-	b, err := release.FirstChannel("web", channel).Next(id, w.now, "test").Marshal()
+	key := "s3://builds/" + release.ChannelKey("web", channel)
+	c, err := release.ParseChannel(w.store[key])
+	if err != nil {
+		c = release.FirstChannel("web", channel)
+	}
+	b, err := c.Next(id, w.now, "test").Marshal()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.store["s3://builds/"+release.ChannelKey("web", channel)] = b
+	w.store[key] = w.sign(release.ChannelKind, b)
 }
 
 // agent makes a fresh agent: a new process on the same machine.
@@ -201,6 +208,14 @@ func (w *world) InstanceID(ctx context.Context) (string, error) {
 }
 func (w *world) Identity(ctx context.Context) (Identity, error) {
 	return w.id, errors.Join(ctx.Err(), w.identErr)
+}
+func (w *world) Notice(ctx context.Context) (Notice, error) {
+	w.looks++
+	if w.notice == nil {
+		return Notice{}, ctx.Err()
+	}
+	n, err := w.notice(w.looks)
+	return n, errors.Join(ctx.Err(), err)
 }
 func (w *world) Fetch(ctx context.Context, ref string) ([]byte, error) {
 	if w.secretHook != nil {
@@ -360,6 +375,22 @@ func (c *chefCaller) Node(ctx context.Context, name string) (chefapi.Node, error
 	n := c.nodes[name]
 	n.Normal = maps.Clone(n.Normal)
 	return n, c.auth(ctx)
+}
+
+func (c *chefCaller) DeleteNode(ctx context.Context, name string) error {
+	if err := c.auth(ctx); err != nil {
+		return err
+	}
+	delete(c.nodes, name)
+	return nil
+}
+
+func (c *chefCaller) DeleteClient(ctx context.Context, name string) error {
+	if err := c.auth(ctx); err != nil {
+		return err
+	}
+	delete(c.clients, name)
+	return nil
 }
 
 func (c *chefCaller) UpdateNode(ctx context.Context, n chefapi.Node) error {

@@ -34,8 +34,11 @@ const (
 	publicTag = "ed25519:"
 )
 
-// ErrUnsigned says that a document carries no signature at all.
-var ErrUnsigned = errors.New("it is not signed")
+// What Verify finds where no known key has signed.
+var (
+	ErrUnsigned   = errors.New("it is not signed")
+	ErrUnknownKey = errors.New("it is signed by an unknown key")
+)
 
 // KeyID names a public key: the first 16 hex digits of its SHA-256.
 type KeyID string
@@ -144,8 +147,8 @@ func ParseKeyring(texts []string) (Keyring, error) {
 }
 
 // Verify says whose key of the ring signed doc. A document without any
-// signature is ErrUnsigned; one that only strangers signed, or that a known
-// key did not sign as it is, is another error.
+// signature is ErrUnsigned, one that only strangers signed ErrUnknownKey; one
+// that a known key did not sign as it is now is another error.
 func (r Keyring) Verify(kind Kind, doc []byte) (KeyID, error) {
 	body, seals, err := split(doc)
 	if err != nil {
@@ -166,7 +169,7 @@ func (r Keyring) Verify(kind Kind, doc []byte) (KeyID, error) {
 		}
 		return o.Key, nil
 	}
-	return "", fmt.Errorf("it is signed by unknown key %s", strings.Join(strangers, ", "))
+	return "", fmt.Errorf("%w (%s)", ErrUnknownKey, strings.Join(strangers, ", "))
 }
 
 // Signed says whether doc carries a signature, of whomever.

@@ -70,7 +70,7 @@ func TestUntrustedDocumentsAreRefused(t *testing.T) {
 	}{
 		"no signature":                     {someManifest(t), ErrUnsigned.Error()},
 		"an empty list":                    {append(someManifest(t), `{"signatures":[]}`+"\n"...), ErrUnsigned.Error()},
-		"a stranger's":                     {sign(t, stranger, ManifestKind, someManifest(t)), "unknown key " + string(stranger.Public().ID())},
+		"a stranger's":                     {sign(t, stranger, ManifestKind, someManifest(t)), "unknown key (" + string(stranger.Public().ID())},
 		"a changed document":               {bytes.Replace(good, []byte(`"size": 5`), []byte(`"size": 7`), 1), "changed after it was signed"},
 		"another document's signature":     {append(other, line...), "changed after it was signed"},
 		"a channel's signature":            {sign(t, ours, ChannelKind, someManifest(t)), "changed after it was signed"},

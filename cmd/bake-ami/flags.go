@@ -19,7 +19,7 @@ func flags() []cli.Flag {
 		cliapp.OutputFlag(),
 	}
 	all = append(append(all, launchFlags()...), builderFlags()...)
-	return append(all, chefFlags()...)
+	return append(append(all, chefFlags()...), appFlags()...)
 }
 
 func launchFlags() []cli.Flag {
@@ -74,6 +74,7 @@ func chefFlags() []cli.Flag {
 		&cli.StringFlag{Category: group, Name: "chef-repo", Usage: "`DIR` of the chef-repo for local mode (bake.chef_repo)"},
 		&cli.StringFlag{Category: group, Name: "chef-package", Usage: "install Chef from this .deb, `PATH|URL`, if the base image has none; by converging you accept its licence (bake.chef_package)"},
 		&cli.StringFlag{Category: group, Name: "chef-package-sha256", Usage: "`HEX` digest of that package (bake.chef_package_sha256)"},
+		&cli.StringFlag{Category: group, Name: "attributes", Usage: "JSON `FILE` of attributes that the builder's and every instance's node start with (bake.attributes)"},
 		&cli.StringFlag{Category: group, Name: "agent-binary", Usage: "boot-agent to install, `PATH` (bake.agent_binary; default: beside bake-ami)"},
 		&cli.StringSliceFlag{Category: group, Name: "allow-key", Usage: "`PATTERN` of private keys that may stay in the image, repeatable"},
 	}

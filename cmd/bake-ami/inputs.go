@@ -79,7 +79,8 @@ func (d deps) inputs(c *cli.Context, file config.Config) (bake.Inputs, error) {
 		ChefServerURL: cliapp.String(c, "chef-server", file.Chef.ServerURL), ChefCAFile: cliapp.String(c, "chef-ca-file", file.Chef.CAFile),
 		ChefPackage: cliapp.String(c, "chef-package", b.ChefPackage), ChefPackageSHA256: cliapp.String(c, "chef-package-sha256", b.ChefPackageSHA256),
 		AgentBinary: cliapp.String(c, "agent-binary", b.AgentBinary), AgentEnv: file.Agent.Environment,
-		AllowKeys: c.StringSlice("allow-key"), CI: d.ci(),
+		Attributes: cliapp.String(c, "attributes", b.Attributes),
+		AllowKeys:  c.StringSlice("allow-key"), CI: d.ci(),
 		ExpireAfter: pick(c, "expire-after", c.Duration("expire-after"), b.ExpireAfter),
 		Timeout:     pick(c, "timeout", c.Duration("timeout"), b.Timeout),
 	}
@@ -154,8 +155,10 @@ func agentConfig(c *cli.Context, file config.Config, role string) (agentconf.Con
 		if conf.App != nil {
 			return conf, cliapp.Usagef("role %q carries two apps, %s and %s: an image has one", role, conf.App.Name, name)
 		}
-		conf.App = &agentconf.App{Name: name, Bucket: app.Bucket, Channel: app.Channel, Root: app.Root, Owner: app.Owner,
-			Unit: app.Unit, Keep: app.Keep, Health: agentconf.Health{URL: app.Health.URL, Timeout: agentconf.Duration(app.Health.Timeout)}}
+		var err error
+		if conf.App, err = appSettings(c, name, app); err != nil {
+			return conf, err
+		}
 	}
 	return conf, nil
 }

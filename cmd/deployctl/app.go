@@ -45,7 +45,7 @@ type common struct {
 	aws     awscfg.Options
 	output  cliapp.Output
 	signer  *release.Signer // nil: nothing is signed
-	file    config.App // the app's section of bakehouse.yaml
+	file    config.App      // the app's section of bakehouse.yaml
 }
 
 // commonFlags returns the flags of common; how says what --channel is for.

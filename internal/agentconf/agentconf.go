@@ -46,7 +46,10 @@ type Config struct {
 	BakeID      string `json:"bake_id"`          // ULID of the bake that made the image
 	Region      string `json:"region,omitempty"` // empty: the instance's own region, from IMDS
 	Chef        Chef   `json:"chef"`
+	Leave       Leave  `json:"leave,omitzero"`
 	App         *App   `json:"app,omitempty"` // nil: the image has no app to pull
+	// Attributes are normal attributes that every instance's node starts with.
+	Attributes map[string]any `json:"attributes,omitempty"`
 }
 
 // Chef says how an instance becomes a node.
@@ -69,6 +72,24 @@ type Chef struct {
 	OnFailure string `json:"on_failure,omitempty"`
 }
 
+// The values of Leave.OnRebalance.
+const (
+	OnRebalanceNote  = "note"
+	OnRebalanceLeave = "leave"
+)
+
+// Leave says how an instance goes when its end is announced.
+type Leave struct {
+	Drain        string   `json:"drain,omitempty"`         // program run before the app is stopped; absolute path
+	DrainTimeout Duration `json:"drain_timeout,omitempty"` // of that program; 0 means 1m, less when the notice leaves less
+	// OnRebalance says what a rebalance recommendation alone means:
+	// OnRebalanceNote (also when empty) or OnRebalanceLeave.
+	OnRebalance string `json:"on_rebalance,omitempty"`
+	// AtPoweroff deregisters at every power-off (not reboot); the instance
+	// registers again should it be started again.
+	AtPoweroff bool `json:"at_poweroff,omitempty"`
+}
+
 // App says what the agent pulls and starts.
 type App struct {
 	Name    string `json:"name"`            // for example web
@@ -79,6 +100,9 @@ type App struct {
 	Unit    string `json:"unit"`            // systemd unit, for example web.service
 	Keep    int    `json:"keep"`            // releases kept on disk; 0 means 3
 	Health  Health `json:"health"`
+
+	PublicKeys    []string `json:"public_keys,omitempty"`    // ed25519:BASE64; whose manifests and channels are trusted
+	AllowUnsigned bool     `json:"allow_unsigned,omitempty"` // what nobody in PublicKeys has signed is taken, too
 }
 
 // Health says when a started app counts as up.

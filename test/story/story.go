@@ -33,6 +33,8 @@ type World struct {
 	Dir         string // scratch folder of this run
 	ChefPackage string // .deb that bakes install: $CHEF_DEB, or the lab's stand-in
 	ChefSHA256  string
+	SignKey     string // private key that deployctl signs with; bakes trust its public half
+	PublicKey   string
 	StandIn     bool // ChefPackage is the stand-in, not Chef itself
 	AWS         aws.Config
 	EC2         *ec2.Client
@@ -51,6 +53,9 @@ func Open(ctx context.Context, dir string) (*World, error) {
 	}
 	w := &World{Root: root, Bin: filepath.Join(root, "bin"), Dir: dir, Config: filepath.Join(root, "test/lab/bakehouse.yaml")}
 	if err := w.findChefPackage(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.makeSignKey(ctx); err != nil {
 		return nil, err
 	}
 	if w.AWS, err = awscfg.Load(ctx, awscfg.Options{UserAgent: "bakehouse-story"}); err != nil {
@@ -87,6 +92,15 @@ func (w *World) findChefPackage(ctx context.Context) (err error) {
 	}
 	w.StandIn = true
 	w.ChefPackage, w.ChefSHA256, err = chefstandin.BuildDeb(ctx, w.Dir)
+	return err
+}
+
+// makeSignKey makes this run's key for builds. Run hands both halves to every
+// tool in the environment, as a CI job would.
+func (w *World) makeSignKey(ctx context.Context) error {
+	path := filepath.Join(w.Dir, "sign.pem")
+	o, err := w.mustRun(ctx, Tool{Name: "deployctl", Args: []string{"keygen", path}})
+	w.SignKey, w.PublicKey = path, o.LastLine()
 	return err
 }
 
@@ -128,7 +142,7 @@ type Tool struct {
 // Run runs a tool to its end. A non-zero exit is an Outcome, not an error.
 func (w *World) Run(ctx context.Context, t Tool) (Outcome, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(w.Bin, t.Name), t.Args...)
-	cmd.Env = append(os.Environ(), t.Env...)
+	cmd.Env = append(append(os.Environ(), "BAKEHOUSE_SIGN_KEY="+w.SignKey, "BAKEHOUSE_PUBLIC_KEYS="+w.PublicKey), t.Env...)
 	cmd.Dir = t.Dir
 	if cmd.Dir == "" {
 		cmd.Dir = w.Dir
