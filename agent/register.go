@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"time"
 
@@ -201,7 +202,7 @@ func (s *session) createNode(ctx context.Context, self Chef) error {
 		Name:        s.j.Node,
 		Environment: s.environment(),
 		RunList:     s.conf.Chef.RunList,
-		Normal:      map[string]any{markerKey: s.marker()},
+		Normal:      s.firstAttributes(),
 	}
 	err := self.CreateNode(ctx, want)
 	if !errors.Is(err, chefapi.ErrExists) {
@@ -211,14 +212,10 @@ func (s *session) createNode(ctx context.Context, self Chef) error {
 	if err != nil {
 		return fmt.Errorf("reading node %s: %w", want.Name, err)
 	}
-	if have.Environment == want.Environment && slices.Equal(have.RunList, want.RunList) && sameMarker(have.Normal[markerKey], s.marker()) {
+	normal := merged(have.Normal, want.Normal)
+	if have.Environment == want.Environment && slices.Equal(have.RunList, want.RunList) && reflect.DeepEqual(have.Normal, normal) {
 		return nil
 	}
-	normal := maps.Clone(have.Normal)
-	if normal == nil {
-		normal = map[string]any{}
-	}
-	normal[markerKey] = want.Normal[markerKey]
 	have.Environment, have.RunList, have.Normal = want.Environment, want.RunList, normal
 	return wrap("updating node "+want.Name, self.UpdateNode(ctx, have))
 }
@@ -238,10 +235,28 @@ func (s *session) marker() map[string]any {
 	}
 }
 
-// sameMarker compares a marker that came over the wire with ours.
-func sameMarker(have any, want map[string]any) bool {
-	m, ok := have.(map[string]any)
-	return ok && maps.Equal(m, want)
+// firstAttributes are the normal attributes that the node starts with: the
+// image's, and the marker, which nothing overrides.
+func (s *session) firstAttributes() map[string]any {
+	return merged(s.conf.Attributes, map[string]any{markerKey: s.marker()})
+}
+
+// merged is what Chef makes of attributes given at the start of a run: sections
+// are merged, everything else is replaced. Neither argument is changed.
+func merged(have, over map[string]any) map[string]any {
+	out := maps.Clone(have)
+	if out == nil {
+		out = map[string]any{}
+	}
+	for k, v := range over {
+		section, isSection := v.(map[string]any)
+		there, wasSection := out[k].(map[string]any)
+		if isSection && wasSection {
+			v = merged(there, section)
+		}
+		out[k] = v
+	}
+	return out
 }
 
 // wrap is fmt.Errorf("what: %w", err) that leaves nil alone.

@@ -65,6 +65,7 @@ type Inputs struct {
 	ChefPackage       string // path or http(s) URL of a .deb; empty: the base image has Chef
 	ChefPackageSHA256 string
 
+	Attributes  string            // JSON file of attributes that nodes start with; empty: none
 	AgentBinary string            // path; empty: in AgentDir
 	AgentDir    string            // folder with boot-agent-ARCH or boot-agent
 	AgentEnv    map[string]string // environment of the agent's unit

@@ -40,14 +40,11 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 	if _, err := parseBase(in.Base); err != nil {
 		return Plan{}, err
 	}
-	deb, err := chefPackage(in)
-	if err != nil {
+	p := Plan{inputs: in, started: now}
+	if err := p.readFiles(); err != nil {
 		return Plan{}, err
 	}
-	ca, err := caBundle(in)
-	if err != nil {
-		return Plan{}, err
-	}
+	in = p.inputs
 	c, err := w.closure(ctx, in)
 	if err != nil {
 		return Plan{}, err
@@ -69,8 +66,21 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Recipe: recipe(in, c, base, agent), inputs: in, owner: who, agentFile: agent, chefFile: deb, chefCA: ca, started: now}
+	p.Recipe, p.inputs, p.owner, p.agentFile = recipe(in, c, base, agent), in, who, agent
 	return p.finish(net, now)
+}
+
+// readFiles reads the files that inputs name, but for the agent, which has to
+// fit the base image.
+func (p *Plan) readFiles() (err error) {
+	if p.chefFile, err = chefPackage(p.inputs); err != nil {
+		return err
+	}
+	if p.chefCA, err = caBundle(p.inputs); err != nil {
+		return err
+	}
+	p.inputs.Agent.Attributes, err = firstBootAttributes(p.inputs.Attributes)
+	return err
 }
 
 func (w World) closure(ctx context.Context, in Inputs) (closure, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -43,8 +44,7 @@ func (s *Session) makeNode(ctx context.Context) error {
 	}
 	r := s.plan.Recipe
 	err = own.CreateNode(ctx, chefapi.Node{Name: name, Environment: r.Environment, RunList: r.RunList,
-		Normal: map[string]any{"bakehouse": map[string]any{"bake_id": s.plan.BakeID, "role": r.Role,
-			"expires_at": s.plan.ExpiresAt.UTC().Format(time.RFC3339)}}})
+		Normal: s.plan.nodeAttributes()})
 	if err != nil && !errors.Is(err, chefapi.ErrExists) {
 		return chefFault("creating Chef node "+name, err)
 	}
@@ -74,4 +74,16 @@ func (s *Session) removeNode(ctx context.Context) error {
 		}
 	}
 	return flat(all)
+}
+
+// nodeAttributes are the first-boot attributes, as instances get them, and
+// what tells a sweep whose node this is.
+func (p Plan) nodeAttributes() map[string]any {
+	out := maps.Clone(p.Recipe.Agent.Attributes)
+	if out == nil {
+		out = map[string]any{}
+	}
+	out["bakehouse"] = map[string]any{"bake_id": p.BakeID, "role": p.Recipe.Role,
+		"expires_at": p.ExpiresAt.UTC().Format(time.RFC3339)}
+	return out
 }

@@ -15,6 +15,9 @@ import (
 	"bakehouse/internal/host"
 )
 
+// attributesFile is the name of the first-boot attributes in local mode.
+const attributesFile = "attributes.json"
+
 // maxReboots bounds how often a converge may reboot the builder.
 const maxReboots = 3
 
@@ -123,23 +126,18 @@ func convergeFault(role string, code int, lines []string) error {
 // sendChefFiles puts the client's key and configuration on the tmpfs; after a
 // reboot they have to be put there again.
 func (s *Session) sendChefFiles(ctx context.Context) error {
+	attributes, err := s.plan.localAttributes()
+	if err != nil {
+		return err
+	}
 	files := []struct {
 		name    string
-		content []byte
-	}{{"client.rb", []byte(s.plan.clientRB())}}
-	if s.chefKey != nil {
-		files = append(files, struct {
-			name    string
-			content []byte
-		}{"client.pem", s.chefKey})
-	}
-	if s.plan.chefCA != nil {
-		files = append(files, struct {
-			name    string
-			content []byte
-		}{"ca.pem", s.plan.chefCA})
-	}
+		content []byte // nil: there is none
+	}{{"client.rb", []byte(s.plan.clientRB())}, {"client.pem", s.chefKey}, {"ca.pem", s.plan.chefCA}, {attributesFile, attributes}}
 	for _, f := range files {
+		if f.content == nil {
+			continue
+		}
 		if err := s.put(ctx, chefDir+"/"+f.name, 0o600, f.content); err != nil {
 			return err
 		}
@@ -181,7 +179,11 @@ func (p Plan) localArgs() string {
 	if p.Recipe.ChefMode != ChefLocalMode {
 		return ""
 	}
-	return " --local-mode --override-runlist '" + strings.Join(p.Recipe.RunList, ",") + "'"
+	args := " --local-mode --override-runlist '" + strings.Join(p.Recipe.RunList, ",") + "'"
+	if len(p.Recipe.Agent.Attributes) > 0 {
+		args += " --json-attributes " + chefDir + "/" + attributesFile
+	}
+	return args
 }
 
 // repoParts are the folders of a chef-repo that a converge may need.

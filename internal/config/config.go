@@ -62,6 +62,8 @@ type Bake struct {
 	AgentBinary       string            `yaml:"agent_binary" is:"path" doc:"boot-agent to install; the one beside bake-ami when left out"`
 	InstanceProfile   string            `yaml:"instance_profile" is:"profile" doc:"instance profile of the builder; most bakes need none"`
 
+	Attributes string `yaml:"attributes" is:"path" doc:"JSON file of attributes that the builder's and every instance's node start with"`
+
 	Spot bool   `yaml:"spot" is:"yesno" default:"false" doc:"try spot capacity for the builder first, then on-demand"`
 	Arch string `yaml:"arch" is:"arch" doc:"architecture of the image; the base image's when left out, and the default base image follows it"`
 
@@ -116,7 +118,7 @@ func Load(path string, mustExist bool) (Config, error) {
 	if err := parse(path, b, &c); err != nil {
 		return Config{}, fmt.Errorf("reading configuration: %w", err)
 	}
-	for _, p := range []*string{&c.Chef.ClientKey, &c.Chef.CAFile, &c.Bake.ChefRepo, &c.Bake.AgentBinary, &c.Bake.ChefPackage} {
+	for _, p := range []*string{&c.Chef.ClientKey, &c.Chef.CAFile, &c.Bake.ChefRepo, &c.Bake.AgentBinary, &c.Bake.ChefPackage, &c.Bake.Attributes} {
 		if *p, err = resolve(filepath.Dir(path), *p); err != nil {
 			return Config{}, err
 		}

@@ -52,6 +52,7 @@ bake:
   timeout: 90m
   agent_binary: bin/boot-agent
   instance_profile: builder
+  attributes: web.json
   spot: true
   arch: arm64
   root_volume_type: gp3
@@ -104,7 +105,8 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			ChefPackageSHA256: strings.Repeat("0", 61) + "abc", ChefMode: "local", ChefRepo: dir,
 			Tags:        map[string]string{"cost-center": "4711", "team": "web = shop"},
 			ExpireAfter: 3 * time.Hour, Timeout: 90 * time.Minute, AgentBinary: filepath.Join(dir, "bin/boot-agent"), InstanceProfile: "builder",
-			Spot: true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
+			Attributes: filepath.Join(dir, "web.json"),
+			Spot:       true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
 			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
 		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue"},
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
