@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Measures in the lab and prints Markdown; WRITE=1 also replaces the section in
+# docs/benchmarks.md. ROUNDS says how often (default 3).
+#   bench.sh [bake]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+what=${1:-bake}
+write=()
+[ "${WRITE:-}" != 1 ] || write=(-write "$PWD/docs/benchmarks.md")
+
+go build -trimpath -o bin/bench ./test/bench
+bin/lab up >&2
+trap 'bin/lab down >&2' EXIT
+bin/lab run -- bin/bench -rounds "${ROUNDS:-3}" "${write[@]}" "$what"
