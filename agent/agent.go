@@ -90,6 +90,7 @@ func (a *Agent) FirstBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	j = a.rejoin(j)
 	s := &session{Agent: a, j: j}
 	for _, st := range s.chain() {
 		if j.finished(st.name) {
@@ -109,7 +110,7 @@ func (a *Agent) completed(instanceID string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil || j.InstanceID != instanceID || !j.Complete() {
+	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil {
 		return false, err
 	}
 	a.deps.Events.Note("first boot of " + instanceID + " is complete")

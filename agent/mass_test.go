@@ -111,6 +111,9 @@ func (c *busyCaller) UpdateNode(ctx context.Context, _ chefapi.Node) error {
 	return c.serve(ctx, func() error { return nil })
 }
 
+func (c *busyCaller) DeleteNode(context.Context, string) error   { return nil }
+func (c *busyCaller) DeleteClient(context.Context, string) error { return nil }
+
 // fleetMember is what an agent of the fleet needs beside the Chef server.
 type fleetMember struct{ id string }
 
@@ -118,6 +121,7 @@ func (m fleetMember) InstanceID(context.Context) (string, error) { return m.id, 
 func (m fleetMember) Identity(context.Context) (Identity, error) {
 	return Identity{InstanceID: m.id, Region: "eu-west-1"}, nil
 }
+func (fleetMember) Notice(context.Context) (Notice, error) { return Notice{}, nil }
 func (fleetMember) Fetch(context.Context, string) ([]byte, error) {
 	return []byte(testKeys()[0]), nil
 }

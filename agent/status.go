@@ -25,6 +25,7 @@ type Status struct {
 	PeakRSSKiB int64         `json:"peak_rss_kib,omitempty"` // of the agent's own process
 	Stages     []StageStatus `json:"stages"`
 	Deploy     *Record       `json:"deploy,omitempty"`
+	Leave      *Record       `json:"leave,omitempty"`
 	Why        string        `json:"why,omitempty"`  // error of the stage that failed
 	Next       string        `json:"next,omitempty"` // what to do about it
 	Log        []string      `json:"log,omitempty"`  // last lines of a failed Chef run
@@ -62,6 +63,7 @@ func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, erro
 	}
 	st.InstanceID, st.Node, st.Reboots, st.Deploy, st.Log = j.InstanceID, j.Node, j.Reboots, j.Deploy, j.Log
 	st.PeakRSSKiB = j.PeakRSSKiB
+	st.Leave = j.Leave
 	st.Region, st.Group = j.Identity.Region, j.Identity.Group()
 	for _, r := range j.Stages {
 		st.Stages = append(st.Stages, StageStatus{Record: r, Seconds: seconds(r, now)})
@@ -112,6 +114,9 @@ func (st Status) Text(out io.Writer) error {
 	}
 	if st.Deploy != nil {
 		fmt.Fprintln(w, StageStatus{*st.Deploy, seconds(*st.Deploy, st.Deploy.Ended)}.row("deploy ("+string(st.Deploy.Stage)+")"))
+	}
+	if st.Leave != nil {
+		fmt.Fprintln(w, StageStatus{*st.Leave, seconds(*st.Leave, st.Leave.Ended)}.row(string(Leave)))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing the status: %w", err)

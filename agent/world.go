@@ -15,6 +15,8 @@ type Metadata interface {
 	InstanceID(ctx context.Context) (string, error)
 	// Identity reads the identity document and, where they are on, the tags.
 	Identity(ctx context.Context) (Identity, error)
+	// Notice reads what is announced about the instance's future.
+	Notice(ctx context.Context) (Notice, error)
 }
 
 // Secrets fetches a secret by reference: ssm:, secretsmanager: or file:.
@@ -36,10 +38,13 @@ type Chef interface {
 	CreateNode(ctx context.Context, n chefapi.Node) error
 	Node(ctx context.Context, name string) (chefapi.Node, error)
 	UpdateNode(ctx context.Context, n chefapi.Node) error
+	// Deleting what is not there is no error.
+	DeleteNode(ctx context.Context, name string) error
+	DeleteClient(ctx context.Context, name string) error
 }
 
-// Command is a program to run. The agent runs only chef-client, cinc-client
-// and systemctl.
+// Command is a program to run. The agent runs chef-client, cinc-client,
+// systemctl and the programs that the configuration names.
 type Command struct {
 	Path string // absolute, or a name to look up
 	Args []string
@@ -99,6 +104,10 @@ const (
 	Switched        Point = "current switched"
 	UnitStarted     Point = "unit started"
 	RebootRequested Point = "reboot recorded"
+
+	LeaveRecorded Point = "leave recorded"
+	NodeDeleted   Point = "node deleted"
+	ClientDeleted Point = "client deleted"
 )
 
 // Points lists every point that an uneventful first boot with an app passes, in
@@ -112,5 +121,8 @@ func Points() []Point {
 		UnitStarted, after(Start),
 	}
 }
+
+// LeavingPoints lists the points that a leave passes, in that order.
+func LeavingPoints() []Point { return []Point{LeaveRecorded, NodeDeleted, ClientDeleted} }
 
 func after(s Stage) Point { return Point("after " + string(s)) }

@@ -13,8 +13,11 @@ import (
 	"io/fs"
 )
 
-// Unit is the name of the systemd unit that runs the first boot.
-const Unit = "bakehouse-first-boot.service"
+// Names of the systemd units.
+const (
+	Unit      = "bakehouse-first-boot.service" // runs the first boot
+	WatchUnit = "bakehouse-watch.service"      // leaves when the instance's end is announced
+)
 
 const unitDir = "/etc/systemd/system/"
 
@@ -30,15 +33,21 @@ type File struct {
 	Link    string      // target of a symbolic link; then Mode is fs.ModeSymlink and Content is nil
 }
 
-// Files lists what to make, in this order. The link at the end is what
-// "systemctl enable" would make; as data it needs no running systemd.
+// Files lists what to make, in this order. The links are what
+// "systemctl enable" would make; as data they need no running systemd.
 func Files() ([]File, error) {
 	unit, err := files.ReadFile("files/" + Unit)
 	if err != nil {
 		return nil, fmt.Errorf("reading the first-boot unit: %w", err)
 	}
+	watch, err := files.ReadFile("files/" + WatchUnit)
+	if err != nil {
+		return nil, fmt.Errorf("reading the watch unit: %w", err)
+	}
 	return []File{
 		{Path: unitDir + Unit, Mode: 0o644, Content: unit},
+		{Path: unitDir + WatchUnit, Mode: 0o644, Content: watch},
+		{Path: unitDir + "multi-user.target.wants/" + WatchUnit, Mode: fs.ModeSymlink, Link: unitDir + WatchUnit},
 		{Path: unitDir + "multi-user.target.wants/" + Unit, Mode: fs.ModeSymlink, Link: unitDir + Unit},
 	}, nil
 }

@@ -3,6 +3,7 @@ package cloudinit
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,6 +68,29 @@ func TestUnitIsEnabledByALink(t *testing.T) {
 	link := all[len(all)-1]
 	if want := "/etc/systemd/system/" + wanted[0] + ".wants/" + Unit; link.Path != want || link.Link != all[0].Path {
 		t.Errorf("link %s -> %s, want %s -> %s", link.Path, link.Link, want, all[0].Path)
+	}
+}
+
+func TestWatchIsEnabledAndOutlivesTheNetworkAtShutdown(t *testing.T) {
+	t.Parallel()
+	all, err := Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(f File) bool { return path.Base(f.Path) == WatchUnit && f.Link == "" })
+	j := slices.IndexFunc(all, func(f File) bool { return path.Base(f.Path) == WatchUnit && f.Link != "" })
+	if i < 0 || j < 0 || all[j].Link != all[i].Path || !strings.Contains(all[j].Path, "/multi-user.target.wants/") {
+		t.Fatalf("files are %+v, want %s and its link", all, WatchUnit)
+	}
+	s := settings(t, all[i].Content)
+	if got := s["Service.ExecStart"]; len(got) != 1 || got[0] != agentconf.BinaryPath+" watch" {
+		t.Errorf("it runs %q", got)
+	}
+	after := strings.Join(s["Unit.After"], " ")
+	for _, unit := range []string{"network-online.target", "multi-user.target"} {
+		if !strings.Contains(after, unit) {
+			t.Errorf("it is not ordered after %s, so that may be gone at its last look", unit)
+		}
 	}
 }
 

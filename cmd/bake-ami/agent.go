@@ -9,6 +9,8 @@ import (
 func agentSettings(conf *agentconf.Config, file config.Agent) {
 	conf.Chef.NodePrefix = file.NodePrefix
 	conf.Chef.RegisterWithin = agentconf.Duration(file.RegisterWithin)
+	conf.Leave = agentconf.Leave{Drain: file.Drain, DrainTimeout: agentconf.Duration(file.DrainTimeout),
+		OnRebalance: file.OnRebalance, AtPoweroff: file.LeaveAtPoweroff}
 	conf.Chef.OnFailure = file.OnFailure
 	conf.Chef.Attempts, conf.Chef.Timeout = file.Attempts, agentconf.Duration(file.Timeout)
 }

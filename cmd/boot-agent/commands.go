@@ -27,6 +27,7 @@ const usage = `boot-agent takes an instance through its first boot and deploys i
 Usage:
   boot-agent first-boot   run what is unfinished of: identify, register, converge, pull, start
   boot-agent deploy       pull the channel's build and start it (the last two stages again)
+  boot-agent watch        leave the Chef server when the instance's end is announced
   boot-agent status       where the instance stands, and why; --json for machines
   boot-agent version      print the version
 
@@ -37,6 +38,10 @@ first-boot ends at once with 0 when it was completed for this instance id, and
 resumes when it was interrupted; the unit bakehouse-first-boot.service runs it.
 status ends with 0 when first boot is complete and with 4 when it failed, is
 still at work, was interrupted or never started: "state" in --json tells which.
+
+watch looks for spot interruptions and for an Auto Scaling group that takes the
+instance away; it then drains, stops the app and deletes the instance's own node
+and client. The unit bakehouse-watch.service runs it; it ends once it has left.
 
 Exit codes:
 `
@@ -67,6 +72,8 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return err
 	case "status":
 		return status(opts, out)
+	case "watch":
+		return work(ctx, opts, out, errOut, (*agent.Agent).Watch)
 	case "first-boot":
 		return work(ctx, opts, out, errOut, (*agent.Agent).FirstBoot)
 	default:
@@ -81,7 +88,7 @@ func parse(name string, args []string) (opts options, help bool, err error) {
 		return opts, true, nil
 	case "--version", "-version":
 		return opts, false, usageError("unknown flag --version; did you mean boot-agent version?")
-	case "first-boot", "deploy", "status", "version":
+	case "first-boot", "deploy", "watch", "status", "version":
 	default:
 		return opts, false, usageError(fmt.Sprintf("unknown command %q", name))
 	}

@@ -10,4 +10,9 @@ type Agent struct {
 	Attempts       int               `yaml:"attempts" is:"attempts" default:"3" doc:"converge attempts before first boot counts as failed"`
 	Timeout        time.Duration     `yaml:"timeout" is:"duration" default:"30m" doc:"time for one converge"`
 	OnFailure      string            `yaml:"on_failure" is:"onfailure" default:"fail" doc:"what a converge that failed for good means: first boot fails, or goes on to the app and says so"`
+
+	Drain           string        `yaml:"drain" is:"remotepath" doc:"program on the instance that is run before the app is stopped because the instance leaves"`
+	DrainTimeout    time.Duration `yaml:"drain_timeout" is:"duration" default:"1m" doc:"time for it; less when the notice leaves less"`
+	OnRebalance     string        `yaml:"on_rebalance" is:"onrebalance" default:"note" doc:"what a rebalance recommendation alone means; an interruption notice always means leave"`
+	LeaveAtPoweroff bool          `yaml:"leave_at_poweroff" is:"yesno" default:"false" doc:"deregister at every power-off too, for fleets whose instances are terminated without notice; one that is started again registers again"`
 }

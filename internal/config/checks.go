@@ -35,6 +35,7 @@ func checks() map[string]check {
 		"address":       among("auto", "public", "private"),
 		"chefmode":      among("server", "local"),
 		"onfailure":     among("fail", "continue"),
+		"onrebalance":   among("note", "leave"),
 		"user":          like("user name", `[a-z_][a-z0-9_-]{0,31}`),
 		"volume":        between(1, 16384), // EBS gp3's limits, in GB
 		"volumetype":    among("gp2", "gp3", "io1", "io2"),
