@@ -121,7 +121,7 @@ func pickImage(found []types.Image, in Inputs, sel selector, account string) (ty
 // baseOf keeps of an image what a bake needs to know.
 func baseOf(i types.Image) Base {
 	b := Base{ID: aws.ToString(i.ImageId), Name: aws.ToString(i.Name), Owner: aws.ToString(i.OwnerId),
-		Architecture: string(i.Architecture), RootDevice: aws.ToString(i.RootDeviceName)}
+		Architecture: string(i.Architecture), RootDevice: aws.ToString(i.RootDeviceName), BootMode: string(i.BootMode)}
 	for _, m := range i.BlockDeviceMappings {
 		if m.Ebs == nil {
 			continue

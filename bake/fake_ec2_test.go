@@ -40,6 +40,7 @@ type fakeEC2 struct {
 	lose   map[string]bool
 	onCall func(action string)
 	deny   func(action string, p url.Values) (code string) // as refuse, by what is asked
+	onForm func(action string, get func(key string) string)
 }
 
 func newFakeEC2(t *testing.T) (*fakeEC2, *ec2.Client) {
@@ -63,6 +64,9 @@ func (f *fakeEC2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.calls = append(f.calls, action)
 	if f.onCall != nil {
 		f.onCall(action)
+	}
+	if f.onForm != nil {
+		f.onForm(action, r.Form.Get)
 	}
 	code := f.refuse[action]
 	if f.deny != nil && code == "" {

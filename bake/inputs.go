@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -42,7 +43,7 @@ type Inputs struct {
 
 	Base      string // ami-…, ssm:NAME or name:GLOB
 	BaseOwner string // account that must own the base image; needed for most name:GLOB
-	ImageName string // empty: ROLE-BAKEID
+	ImageInputs
 
 	Region          string
 	Arch            string   // amd64 or arm64; empty: the base image's
@@ -93,6 +94,7 @@ func (in Inputs) withDefaults() Inputs {
 	fill(&in.Address, AddressAuto)
 	fill(&in.SSHUser, DefaultSSHUser)
 	fill(&in.ChefMode, ChefServerMode)
+	in.ImageInputs = in.ImageInputs.withDefaults()
 	fill(&in.Agent.Chef.ServerURL, in.ChefServerURL)
 	fill(&in.Agent.Chef.ValidationClient, "chef-validator")
 	in.Disk = in.Disk.encryption()
@@ -132,7 +134,7 @@ func (in Inputs) validate() error {
 			return fault.Newf(fault.Usage, c.next, "checking inputs: %s", c.what)
 		}
 	}
-	if err := in.checkLaunch(); err != nil {
+	if err := cmp.Or(in.checkLaunch(), in.ImageInputs.check()); err != nil {
 		return err
 	}
 	return checkTags(in.Tags)

@@ -41,6 +41,7 @@ type Base struct {
 	Owner        string   `json:"owner"`
 	Architecture string   `json:"architecture"` // x86_64 or arm64
 	RootDevice   string   `json:"root_device"`
+	BootMode     string   `json:"boot_mode,omitempty"`
 	RootGB       int32    `json:"root_gb"`   // smallest root volume; 0: not told
 	OtherDevices []string `json:"-"`         // further EBS volumes
 	AskedFor     string   `json:"asked_for"` // the selector it was found by
@@ -59,15 +60,17 @@ func (r Recipe) Digest() string {
 
 // Plan says what a bake will do. It is made by Resolve and only read.
 type Plan struct {
-	BakeID    string    `json:"bake_id"` // ULID
-	Recipe    Recipe    `json:"recipe"`
-	Digest    string    `json:"inputs_digest"`
-	Launch    Launch    `json:"launch"`
-	ImageName string    `json:"image_name"`
-	Steps     []Planned `json:"steps"`
-	Tags      TagSet    `json:"tags"`       // of everything the bake makes
-	Deadline  time.Time `json:"deadline"`   // when the bake gives up
-	ExpiresAt time.Time `json:"expires_at"` // when the builder destroys itself
+	BakeID    string `json:"bake_id"` // ULID
+	Recipe    Recipe `json:"recipe"`
+	Digest    string `json:"inputs_digest"`
+	Launch    Launch `json:"launch"`
+	ImageName string `json:"image_name"`
+	// Description is the image's, filled in.
+	Description string    `json:"description"`
+	Steps       []Planned `json:"steps"`
+	Tags        TagSet    `json:"tags"`       // of everything the bake makes
+	Deadline    time.Time `json:"deadline"`   // when the bake gives up
+	ExpiresAt   time.Time `json:"expires_at"` // when the builder destroys itself
 
 	inputs    Inputs
 	owner     Identity
@@ -140,7 +143,7 @@ func (p Plan) Text() string {
 	}
 	line("chef", "%s mode, package: %s", r.ChefMode, orNone(r.ChefPackage))
 	line("agent", "boot-agent %s, nodes register at %s", short(r.AgentSHA256), r.Agent.Chef.ServerURL)
-	line("image", "%s", p.ImageName)
+	line("image", "%s (%s)", p.ImageName, p.Description)
 	line("steps", "%s", strings.Join(p.stepNames(), ", "))
 	line("gives up", "%s; the builder destroys itself at %s", p.Deadline.UTC().Format(time.RFC3339), p.ExpiresAt.UTC().Format(time.RFC3339))
 	return b.String()

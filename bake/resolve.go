@@ -67,7 +67,10 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 		return Plan{}, err
 	}
 	p.Recipe, p.inputs, p.owner, p.agentFile = recipe(in, c, base, agent), in, who, agent
-	return p.finish(net, now)
+	if p, err = p.finish(net, now); err != nil {
+		return p, err
+	}
+	return p, w.nameIsFree(ctx, p.ImageName)
 }
 
 // readFiles reads the files that inputs name, but for the agent, which has to
@@ -115,9 +118,8 @@ func (p Plan) finish(net network, now time.Time) (Plan, error) {
 	in := p.inputs
 	p.BakeID, p.Digest = id.String(), p.Recipe.Digest()
 	p.Deadline, p.ExpiresAt = now.Add(in.Timeout), now.Add(in.ExpireAfter)
-	p.ImageName = in.ImageName
-	if p.ImageName == "" {
-		p.ImageName = in.Role + "-" + p.BakeID
+	if err := p.nameImage(now); err != nil {
+		return p, err
 	}
 	p.Tags = commonTags(in, p.BakeID, p.owner.ARN, p.ExpiresAt)
 	choices := placements(in.InstanceTypes, net.places, in.Spot)

@@ -96,7 +96,8 @@ func breakers(f *fakes) map[string]func() {
 		"scrub":          guest("verify.sh"),
 		"stop":           refuse("StopInstances"),
 		"create image":   refuse("CreateImage"),
-		"wait for image": refuse("DeleteTags"),
+		"wait for image": refuse("ModifyImageAttribute"),
+		"keep image":     refuse("DeleteTags"),
 	}
 }
 

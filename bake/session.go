@@ -63,6 +63,7 @@ func steps(p Plan) []Step {
 		Step{Name: "stop", Timeout: 10 * time.Minute, Run: (*Session).stop},
 		Step{Name: "create image", Timeout: 5 * time.Minute, Run: (*Session).createImage, Undo: (*Session).removeImage, Product: true},
 		Step{Name: "wait for image", Run: (*Session).awaitImage},
+		Step{Name: "keep image", Timeout: 5 * time.Minute, Run: (*Session).keep},
 	)
 }
 

@@ -3,7 +3,6 @@ package bake
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -47,7 +46,7 @@ func (p Plan) imageRequest(instance string) *ec2.CreateImageInput {
 	more := map[string]string{TagBase: p.Recipe.Base.ID, TagDigest: p.Digest}
 	return &ec2.CreateImageInput{
 		InstanceId: aws.String(instance), Name: aws.String(p.ImageName),
-		Description: aws.String(fmt.Sprintf("Chef role %s on %s, bake %s", p.Recipe.Role, p.Recipe.Base.ID, p.BakeID)),
+		Description: aws.String(p.Description),
 		TagSpecifications: []types.TagSpecification{
 			tagSpec(types.ResourceTypeImage, p.ImageName, p.Tags, more),
 			tagSpec(types.ResourceTypeSnapshot, p.ImageName, p.Tags, more),
@@ -73,9 +72,11 @@ func (s *Session) describeImage(ctx context.Context, by ...types.Filter) (*types
 	return &out.Images[0], nil
 }
 
-// awaitImage waits until the image can be used, then makes it last.
+// awaitImage waits until the image can be used, and sees that it is as its
+// base was.
 func (s *Session) awaitImage(ctx context.Context) error {
 	start := s.Clock.Now()
+	var made *types.Image
 	err := poll(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
 		i, err := s.describeImage(ctx, filter("image-id", s.image))
 		if err != nil {
@@ -84,7 +85,7 @@ func (s *Session) awaitImage(ctx context.Context) error {
 		if i == nil {
 			return false, nil // too new for EC2
 		}
-		s.snaps = snapshotsOf(i)
+		made, s.snaps = i, snapshotsOf(i)
 		s.progress("%s is %s%s, %s so far", s.image, i.State, s.snapshotProgress(ctx, i.State), s.Clock.Now().Sub(start).Round(time.Second))
 		switch i.State {
 		case types.ImageStateAvailable:
@@ -97,7 +98,10 @@ func (s *Session) awaitImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.keepImage(ctx)
+	if err := s.checkBootMode(made); err != nil {
+		return err
+	}
+	return s.requireIMDSv2(ctx, made)
 }
 
 // snapshotProgress asks how far the snapshots are, while there is something to wait for.
@@ -161,6 +165,7 @@ func (s *Session) removeImage(ctx context.Context) error {
 	if i, err := s.describeImage(ctx, filter("image-id", s.image)); err == nil && i != nil {
 		s.snaps = snapshotsOf(i)
 	}
+	s.unprotect(ctx)
 	_, err := s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(s.image)})
 	if err != nil && !awserr.IsNotFound(err) {
 		return awsFault("ec2:DeregisterImage", "deregistering "+s.image, err)

@@ -19,7 +19,7 @@ func flags() []cli.Flag {
 		cliapp.OutputFlag(),
 	}
 	all = append(append(all, launchFlags()...), builderFlags()...)
-	return append(append(all, chefFlags()...), appFlags()...)
+	return append(append(append(all, imageFlags()...), chefFlags()...), appFlags()...)
 }
 
 func launchFlags() []cli.Flag {
@@ -29,7 +29,6 @@ func launchFlags() []cli.Flag {
 		&cli.StringFlag{Category: group, Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
 		&cli.StringFlag{Category: group, Name: "base", Usage: "start from `IMAGE`: ami-…, ssm:PARAMETER or name:GLOB (bake.base; default: Ubuntu 24.04 by its public parameter)"},
 		&cli.StringFlag{Category: group, Name: "base-owner", Usage: "`ACCOUNT` that must own the base image; needed for name:GLOB unless it is yours, Amazon's or Canonical's"},
-		&cli.StringFlag{Category: group, Name: "image-name", Usage: "call the image `NAME` (default: ROLE-BAKEID)"},
 		&cli.StringSliceFlag{Category: group, Name: "instance-type", Usage: "`TYPE` of the builder, repeatable: the first that AWS has capacity for (bake.instance_type; default: " + bake.DefaultInstanceType + ", on arm64 " + bake.DefaultInstanceTypeARM + ")"},
 		&cli.StringSliceFlag{Category: group, Name: "subnet", Usage: "launch the builder in `SUBNET`, subnet-… or tag:KEY=VALUE, repeatable: the first with capacity (bake.subnet; default: any default subnet)"},
 		&cli.StringFlag{Category: group, Name: "security-group", Usage: "use `GROUP` for the builder (bake.security_group; default: an own one that admits --allow-from only)"},

@@ -69,7 +69,7 @@ func (d deps) inputs(c *cli.Context, file config.Config) (bake.Inputs, error) {
 	b := file.Bake
 	in := bake.Inputs{
 		Role: c.String("role"), Environment: cliapp.String(c, "environment", file.Chef.Environment),
-		Base: cliapp.String(c, "base", b.Base), BaseOwner: c.String("base-owner"), ImageName: c.String("image-name"),
+		Base: cliapp.String(c, "base", b.Base), BaseOwner: c.String("base-owner"),
 		Region:        cliapp.String(c, "region", file.Region),
 		SecurityGroup: cliapp.String(c, "security-group", b.SecurityGroup), AllowFrom: c.String("allow-from"),
 		Address: cliapp.String(c, "address", b.Address), SSHUser: cliapp.String(c, "ssh-user", b.SSHUser),
@@ -88,6 +88,9 @@ func (d deps) inputs(c *cli.Context, file config.Config) (bake.Inputs, error) {
 	builder(c, b, &in)
 	var err error
 	if in.Tags, err = tags(b.Tags, c.StringSlice("tag")); err != nil {
+		return in, err
+	}
+	if err = imageInputs(c, file.Image, &in); err != nil {
 		return in, err
 	}
 	in.Agent, err = agentConfig(c, file, in.Role)

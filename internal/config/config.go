@@ -26,6 +26,7 @@ type Config struct {
 	Region string         `yaml:"region" is:"region" doc:"AWS region; AWS_REGION and --region win"`
 	Chef   Chef           `yaml:"chef"`
 	Bake   Bake           `yaml:"bake"`
+	Image  Image          `yaml:"image"`
 	Agent  Agent          `yaml:"agent"`
 	Apps   map[string]App `yaml:"apps" is:"app"`
 

@@ -90,6 +90,11 @@ apps:
     sign_key: keys/web.pem
     public_keys: ["ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
     allow_unsigned: true
+image:
+  name: "{role} {date} {inputs}"
+  description: Shop front, {role}
+  deprecate_after: 90d
+  protect: true
 `
 
 func TestLoadReadsEveryKey(t *testing.T) {
@@ -117,6 +122,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second},
 			SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
+		Image: Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -197,6 +203,9 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		{"element of a list", "apps:\n  web:\n    roles:\n      - web\n      - a b\n", `:5:9: apps.web.roles[1]: expected Chef name, got "a b"`},
 		{"tag of ours", "bake:\n  tags:\n    bakehouse:bake-id: x\n", `:3:5: bake.tags: expected KEY: VALUE, no prefix aws: or bakehouse:, got "bakehouse:bake-id: x"`},
 		{"variable", "agent:\n  environment:\n    2X: x\n", `:3:5: agent.environment: expected VARIABLE: VALUE, got "2X: x"`},
+		{"image name", "image: {name: 'web:1'}\n", `image.name: expected image name, got "web:1"`},
+		{"description", "image: {description: ''}\n", `image.description: expected text of one line`},
+		{"age", "image: {deprecate_after: soon}\n", `image.deprecate_after: expected age such as 90d or 36h, got "soon"`},
 		{"list as a variable", "agent:\n  environment:\n    X: [a]\n", `:3:8: agent.environment.X: expected text, got a list`},
 	}
 	for _, c := range cases {

@@ -155,6 +155,9 @@ func (g *Gateway) snapshotsOf(ctx context.Context, c *call, imageID string) ([]s
 // the hypervisor's copy.
 func (g *Gateway) deregisterImage(ctx context.Context, c *call) (reply, error) {
 	id := c.form.Get("ImageId")
+	if err := g.mayGo(id); err != nil {
+		return reply{}, err
+	}
 	snapshots, err := g.snapshotsOf(ctx, c, id)
 	if err != nil {
 		return reply{}, err
@@ -210,7 +213,7 @@ func (g *Gateway) copyImage(ctx context.Context, c *call) (reply, error) {
 		return rep, err
 	}
 	entry, _ := g.images.get(source)
-	entry.cancel, entry.deprecated = nil, ""
+	entry.cancel, entry.deprecated, entry.protected = nil, "", false
 	if err := copier.CopyImage(source, doc.value("imageId")); err != nil {
 		entry.state, entry.reason = "failed", err.Error()
 	}

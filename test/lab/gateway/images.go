@@ -17,6 +17,7 @@ type image struct {
 	volume      string // that the snapshot was taken of
 	imds        string // "" or v2.0
 	deprecated  string // RFC 3339; "" never
+	protected   bool   // from being deregistered
 	description *string
 	cancel      context.CancelFunc // of the snapshot under way
 }
@@ -149,6 +150,7 @@ func (g *Gateway) rewriteImage(n *node) {
 	if im.imds != "" {
 		n.set(im.imds, "imdsSupport")
 	}
+	n.set(protection(im.protected), "deregistrationProtection")
 	if im.deprecated != "" {
 		n.set(im.deprecated, "deprecationTime")
 	}

@@ -143,6 +143,7 @@ func testImageAttributes(b *bench) {
 func testDeregister(b *bench) {
 	id := b.bake("image-goes")
 	snapshot := *b.settle(id, nil).BlockDeviceMappings[0].Ebs.SnapshotId
+	b.protected(id)
 	out, err := b.ec2.DeregisterImage(b.ctx, &ec2.DeregisterImageInput{
 		ImageId: aws.String(id), DeleteAssociatedSnapshots: aws.Bool(true),
 	})
@@ -158,6 +159,22 @@ func testDeregister(b *bench) {
 	// Deregistering a pending image cancels its snapshot.
 	if _, err := b.ec2.DeregisterImage(b.ctx, &ec2.DeregisterImageInput{ImageId: aws.String(again)}); err != nil {
 		b.t.Errorf("deregistering a pending image: %v", err)
+	}
+}
+
+// protected sees that a protected image cannot be deregistered, and takes the
+// protection off.
+func (b *bench) protected(id string) {
+	if _, err := b.ec2.EnableImageDeregistrationProtection(b.ctx, &ec2.EnableImageDeregistrationProtectionInput{ImageId: aws.String(id)}); err != nil {
+		b.t.Fatalf("EnableImageDeregistrationProtection: %v", err)
+	}
+	if got := aws.ToString(b.image(id).DeregistrationProtection); got != "enabled-without-cooldown" {
+		b.t.Errorf("protection is %q", got)
+	}
+	_, err := b.ec2.DeregisterImage(b.ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)})
+	wantCode(b.t, "deregistering a protected image", err, "OperationNotPermitted")
+	if _, err := b.ec2.DisableImageDeregistrationProtection(b.ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: aws.String(id)}); err != nil {
+		b.t.Fatalf("DisableImageDeregistrationProtection: %v", err)
 	}
 }
 
