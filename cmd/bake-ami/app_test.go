@@ -65,6 +65,17 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 	}
 }
 
+func TestARolesOwnSettingsHoldForItAlone(t *testing.T) {
+	t.Parallel()
+	file := config.Config{Chef: config.Chef{ServerURL: "http://file"}, Where: map[string]string{"roles.db.bake.instance_type": "f:1:1"},
+		Bake: config.Bake{InstanceType: []string{"t3.small"}}, Roles: map[string]config.Role{"db": {Bake: config.Bake{InstanceType: []string{"r7i.large"}}}}}
+	for role, want := range map[string]string{"web": "t3.small", "db": "r7i.large"} {
+		if r := run(t, file, nil, "--role", role); r.got == nil || r.got.in.InstanceTypes[0] != want {
+			t.Errorf("role %s: exit %d, %+v\n%s", role, r.code, r.got, r.stderr)
+		}
+	}
+}
+
 func TestUsageErrorsAreShort(t *testing.T) {
 	t.Parallel()
 	two := config.Config{Apps: map[string]config.App{"a": {Roles: []string{"web"}, AllowUnsigned: true}, "b": {Roles: []string{"web"}}, "c": {Roles: []string{"keyless"}}}}

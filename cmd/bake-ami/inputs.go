@@ -45,6 +45,7 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 	if err != nil {
 		return options{}, err
 	}
+	file = file.ForRole(c.String("role"))
 	o := options{output: output, profile: c.String("profile"), report: c.String("report"), dryRun: c.Bool("dry-run"),
 		client: cliapp.String(c, "chef-client", file.Chef.ClientName), keyFile: cliapp.String(c, "chef-key", file.Chef.ClientKey)}
 	if o.stateDir = c.String("state-dir"); o.stateDir == "" {

@@ -3,7 +3,7 @@
 // column. The struct tags below are the only description of the keys: the
 // reader, the checks and the documentation (Describe) all follow them.
 //
-// Tags: yaml is the key; is names the check (see checks.go) and so the type;
+// Tags: yaml is the key; like says that a section has the keys of another one; is names the check (see checks.go) and so the type;
 // doc is the key's line of documentation; default is what a tool assumes when
 // the key is left out (filled in by who uses the value, not here); one lets a
 // list of a single element be written without brackets.
@@ -30,7 +30,10 @@ type Config struct {
 	Agent  Agent          `yaml:"agent"`
 	Apps   map[string]App `yaml:"apps" is:"app"`
 
-	File string `yaml:"-"` // the file it was read from; empty: none
+	Roles map[string]Role `yaml:"roles" is:"chefname"`
+
+	File  string            `yaml:"-"` // the file it was read from; empty: none
+	Where map[string]string `yaml:"-"` // FILE:LINE:COLUMN of every key that the file sets, by its path
 }
 
 // Chef says which Chef server, and as whom.
@@ -115,14 +118,19 @@ func Load(path string, mustExist bool) (Config, error) {
 	case err != nil:
 		return Config{}, fault.New(fault.Usage, "", fmt.Errorf("reading configuration: %w", err))
 	}
-	c := Config{File: path}
+	c := Config{File: path, Where: map[string]string{}}
 	if err := parse(path, b, &c); err != nil {
 		return Config{}, fmt.Errorf("reading configuration: %w", err)
 	}
-	for _, p := range []*string{&c.Chef.ClientKey, &c.Chef.CAFile, &c.Bake.ChefRepo, &c.Bake.AgentBinary, &c.Bake.ChefPackage, &c.Bake.Attributes} {
-		if *p, err = resolve(filepath.Dir(path), *p); err != nil {
+	paths := append([]*string{&c.Chef.ClientKey, &c.Chef.CAFile}, c.Bake.paths()...)
+	for name, role := range c.Roles {
+		if err := resolveAll(path, role.Bake.paths()); err != nil {
 			return Config{}, err
 		}
+		c.Roles[name] = role
+	}
+	if err := resolveAll(path, paths); err != nil {
+		return Config{}, err
 	}
 	for name, app := range c.Apps {
 		if app.SignKey, err = resolve(filepath.Dir(path), app.SignKey); err != nil {
@@ -131,6 +139,21 @@ func Load(path string, mustExist bool) (Config, error) {
 		c.Apps[name] = app
 	}
 	return c, nil
+}
+
+// paths are the settings that name files.
+func (b *Bake) paths() []*string {
+	return []*string{&b.ChefRepo, &b.AgentBinary, &b.ChefPackage, &b.Attributes}
+}
+
+// resolveAll resolves paths that stand in file.
+func resolveAll(file string, paths []*string) (err error) {
+	for _, p := range paths {
+		if *p, err = resolve(filepath.Dir(file), *p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resolve makes a path of the file independent of the working directory.

@@ -95,6 +95,12 @@ image:
   description: Shop front, {role}
   deprecate_after: 90d
   protect: true
+roles:
+  web:
+    bake:
+      timeout: 1h
+      chef_repo: repo
+    agent: {attempts: 2}
 `
 
 func TestLoadReadsEveryKey(t *testing.T) {
@@ -104,8 +110,13 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(path)
+	if at := got.Where["bake.instance_type"]; at != path+":13:18" {
+		t.Errorf("bake.instance_type stands at %q", at)
+	}
+	got.Where = nil
 	want := Config{
 		Region: "eu-west-1", File: path,
+		Roles: map[string]Role{"web": {Bake: Bake{Timeout: time.Hour, ChefRepo: filepath.Join(dir, "repo")}, Agent: Agent{Attempts: 2}}},
 		Chef: Chef{"https://chef.example.com/organizations/acme", "admin", filepath.Join(dir, "keys/admin.pem"), "/etc/ssl/chef.pem",
 			"acme-validator", "ssm:/bakehouse/chef/validator", "prod"},
 		Bake: Bake{Base: "ami-0123456789abcdef0", InstanceType: []string{"t3.small", "t3a.small"},

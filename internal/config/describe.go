@@ -23,6 +23,8 @@ func describe(t reflect.Type, prefix string, kinds map[string]check) []Key {
 		key := f.Tag.Get("yaml")
 		switch {
 		case key == "-":
+		case f.Tag.Get("like") != "":
+			out = append(out, Key{prefix + key, "the keys of " + f.Tag.Get("like"), "", f.Tag.Get("doc")})
 		case f.Type.Kind() == reflect.Struct:
 			out = append(out, describe(f.Type, prefix+key+".", kinds)...)
 		case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Struct:

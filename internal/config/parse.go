@@ -21,10 +21,11 @@ import (
 type reader struct {
 	file   string
 	checks map[string]check
+	where  map[string]string // positions of what was read, by path
 }
 
 func parse(file string, b []byte, into *Config) error {
-	r := reader{file, checks()}
+	r := reader{file, checks(), into.Where}
 	tree, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		return r.syntax(err)
@@ -54,11 +55,14 @@ func (r reader) syntax(err error) error {
 }
 
 func (r reader) errorf(t *token.Token, next, format string, args ...any) error {
-	where := r.file
-	if t != nil && t.Position != nil {
-		where = fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column)
+	return fault.Newf(fault.Usage, next, "%s: %s", r.position(t), fmt.Sprintf(format, args...))
+}
+
+func (r reader) position(t *token.Token) string {
+	if t == nil || t.Position == nil {
+		return r.file
 	}
-	return fault.Newf(fault.Usage, next, "%s: %s", where, fmt.Sprintf(format, args...))
+	return fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column)
 }
 
 // entries returns a mapping's pairs; an empty value is an empty mapping.
@@ -156,8 +160,10 @@ func (r reader) value(n ast.Node, into reflect.Value, f reflect.StructField, pat
 	case reflect.Map:
 		return r.mapping(n, into, f, path)
 	case reflect.Slice:
+		r.where[path] = r.position(n.GetToken())
 		return r.list(n, into, f, path)
 	}
+	r.where[path] = r.position(n.GetToken())
 	text, err := r.checked(n, f.Tag.Get("is"), path)
 	if err != nil {
 		return err
@@ -206,6 +212,7 @@ func (r reader) pair(pair *ast.MappingValueNode, key string, elem reflect.Value,
 		return r.errorf(pair.Key.GetToken(), "", "%s: expected %s, got %s", path, c.what, quoted(key+": "+text))
 	}
 	elem.SetString(text)
+	r.where[join(path, key)] = r.position(pair.Key.GetToken())
 	return nil
 }
 
