@@ -37,6 +37,7 @@ func commands() []command {
 		{"calls", "[--since SEQ]", "the recorded AWS calls, one JSON object a line", calls},
 		{"fault", "add JSON | list | clear", "inject faults into AWS calls by rule", faults},
 		{"spot-interrupt", "INSTANCE [--action terminate|stop] [--after 10s]", "serve a spot interruption notice, then act", spotInterrupt},
+		{"power-cut", "INSTANCE", "kill the machine as a power cut would, and boot it again on its disk", powerCut},
 		{"deps", "", "print the Debian packages the lab needs", deps},
 		{name: initCommand, run: sealInit},
 		{name: companyCommand, run: sealCompany},

@@ -182,3 +182,17 @@ func spotInterrupt(p place, args []string) (int, error) {
 	defer cancel()
 	return 0, p.client().SpotInterrupt(ctx, i.ID, s)
 }
+
+// powerCut kills an instance's guest and returns once it boots again.
+func powerCut(p place, args []string) (int, error) {
+	if len(args) != 1 {
+		return 2, usage("lab power-cut takes INSTANCE")
+	}
+	i, err := p.instance(args[0])
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return 0, p.client().PowerCut(ctx, i.ID)
+}

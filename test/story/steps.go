@@ -72,6 +72,7 @@ type Launch struct {
 	UserData string
 	Profile  string // instance profile; empty: web
 	Tags     map[string]string
+	Spot     bool // buy it on the spot market, so that it can be interrupted
 }
 
 // Instance is a launched instance.
@@ -101,6 +102,9 @@ func (w *World) Start(ctx context.Context, l Launch) (Instance, error) {
 			spec.Tags = append(spec.Tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
 		}
 		in.TagSpecifications = []types.TagSpecification{spec}
+	}
+	if l.Spot {
+		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot}
 	}
 	start := time.Now()
 	out, err := w.EC2.RunInstances(ctx, in)

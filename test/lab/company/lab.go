@@ -48,5 +48,10 @@ func (l lab) SpotInterrupt(instance string, s control.SpotInterrupt) error {
 	return l.parts.hyper.Interrupt(instance, s.Action, s.After)
 }
 
+// PowerCut kills an instance's guest and boots it again on its disk.
+func (l lab) PowerCut(ctx context.Context, instance string) error {
+	return l.parts.hyper.PowerCut(ctx, instance)
+}
+
 // Shutdown ends the company, a moment later so that the answer gets out.
 func (l lab) Shutdown() { time.AfterFunc(50*time.Millisecond, l.shutdown) }

@@ -148,6 +148,12 @@ func (c *Client) SpotInterrupt(ctx context.Context, instance string, s SpotInter
 	return err
 }
 
+// PowerCut kills an instance's guest and returns once it boots again.
+func (c *Client) PowerCut(ctx context.Context, instance string) error {
+	_, err := c.Do(ctx, http.MethodPost, "/instances/"+instance+"/power-cut", nil)
+	return err
+}
+
 // Do sends one request with a JSON body (nil for none) and returns the answer's
 // body; any status but 2xx is an error that holds the answer's text. Paths under
 // /gateway/ reach the gateway's own control paths, for instance /gateway/faults.

@@ -17,13 +17,18 @@ import (
 type fakeLab struct {
 	down chan struct{}
 	spot SpotInterrupt
+	cut  string
 }
 
 func (f *fakeLab) Status(context.Context) Status {
 	return Status{Instances: []Instance{{ID: "i-1", State: "running"}}}
 }
 func (f *fakeLab) Console(id string) []byte { return []byte("console of " + id) }
-func (f *fakeLab) Shutdown()                { close(f.down) }
+func (f *fakeLab) PowerCut(_ context.Context, id string) error {
+	f.cut = id
+	return nil
+}
+func (f *fakeLab) Shutdown() { close(f.down) }
 func (f *fakeLab) SpotInterrupt(id string, s SpotInterrupt) error {
 	if id != "i-1" {
 		return errors.New("no spot instance " + id)
@@ -69,6 +74,9 @@ func TestClientReachesTheLab(t *testing.T) {
 	}
 	if lab.spot.Action != "stop" || lab.spot.After != time.Second {
 		t.Errorf("the lab was told %+v", lab.spot)
+	}
+	if err := c.PowerCut(ctx, "i-1"); err != nil || lab.cut != "i-1" {
+		t.Errorf("PowerCut = %v, and the lab cut the power of %q", err, lab.cut)
 	}
 	if err := c.Shutdown(ctx); err != nil {
 		t.Error(err)

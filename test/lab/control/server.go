@@ -14,6 +14,8 @@ type Lab interface {
 	Status(ctx context.Context) Status
 	Console(instance string) []byte
 	SpotInterrupt(instance string, s SpotInterrupt) error
+	// PowerCut kills the guest and boots it again on its disk.
+	PowerCut(ctx context.Context, instance string) error
 	Shutdown()
 }
 
@@ -38,6 +40,11 @@ func Handler(lab Lab, gateway http.Handler) http.Handler {
 			return
 		}
 		if err := lab.SpotInterrupt(r.PathValue("id"), s); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+		}
+	})
+	mux.HandleFunc("POST /instances/{id}/power-cut", func(w http.ResponseWriter, r *http.Request) {
+		if err := lab.PowerCut(r.Context(), r.PathValue("id")); err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
 		}
 	})

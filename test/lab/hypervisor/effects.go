@@ -196,9 +196,18 @@ func (h *Hypervisor) tell(m *machine, err error) {
 // disk, and boots it again. It ends with busy cleared.
 func (h *Hypervisor) restart(ctx context.Context, m *machine, between func() error) error {
 	h.mu.Lock()
-	id, guest, ended := m.inst.ID, m.guest, m.ended
+	id, guest := m.inst.ID, m.guest
 	h.mu.Unlock()
 	h.powerOff(ctx, id, guest)
+	return h.revive(ctx, m, between)
+}
+
+// revive waits until a busy machine's guest has ended, runs between on the
+// resting disk, and boots it again. It ends with busy cleared.
+func (h *Hypervisor) revive(ctx context.Context, m *machine, between func() error) error {
+	h.mu.Lock()
+	ended := m.ended
+	h.mu.Unlock()
 	<-ended
 	err := between()
 	next, bootErr := h.start(ctx, m)

@@ -267,6 +267,32 @@ func TestSpotInterruption(t *testing.T) {
 	w.until("i-1", "terminated")
 }
 
+func TestPowerCutKeepsTheDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cloud.launch("i-1", "ami-base")
+	w.until("i-1", "running")
+	if err := w.PowerCut(t.Context(), "i-1"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("i-1", "running")
+	first, second := w.factory.guest(t, "i-1", 1), w.factory.guest(t, "i-1", 2)
+	if first.how != "kill" || second.spec.Dir != first.spec.Dir {
+		t.Errorf("the guest ended by %q and came back on %s, want it killed and back on %s", first.how, second.spec.Dir, first.spec.Dir)
+	}
+	if w.cloud.called("stop i-1") || w.cloud.called("terminate i-1") {
+		t.Error("EC2 was told of a power cut")
+	}
+	w.cloud.set("i-1", "stopped")
+	w.until("i-1", "stopped")
+	if err := w.PowerCut(t.Context(), "i-1"); err == nil {
+		t.Error("the power of a stopped instance was cut")
+	}
+	if err := w.PowerCut(t.Context(), "i-2"); err == nil {
+		t.Error("the power of an unknown instance was cut")
+	}
+}
+
 func TestClosingKillsEverything(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
