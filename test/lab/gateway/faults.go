@@ -25,6 +25,9 @@ type Rule struct {
 	Message string `json:"message,omitempty"` // goes with Code
 	Status  int    `json:"status,omitempty"`  // HTTP status of Code; 0 means 400
 	Latency string `json:"latency,omitempty"` // wait before anything else, as time.ParseDuration reads it
+	// ReplyLatency lets the call take effect at once and holds its reply back,
+	// as time.ParseDuration reads it: time to kill the caller in between.
+	ReplyLatency string `json:"reply_latency,omitempty"`
 	// LostReply lets the call take effect and then cuts the connection.
 	LostReply bool `json:"lost_reply,omitempty"`
 
@@ -34,9 +37,9 @@ type Rule struct {
 
 // validate names what is wrong with a rule.
 func (r Rule) validate() error {
-	if r.Latency != "" {
-		if d, err := time.ParseDuration(r.Latency); err != nil || d < 0 {
-			return fmt.Errorf("checking fault: latency %q is no duration", r.Latency)
+	for _, text := range []string{r.Latency, r.ReplyLatency} {
+		if d, err := time.ParseDuration(text); text != "" && (err != nil || d < 0) {
+			return fmt.Errorf("checking fault: latency %q is no duration", text)
 		}
 	}
 	for _, p := range []string{r.Service, r.Action, r.Caller} {
@@ -45,8 +48,8 @@ func (r Rule) validate() error {
 		}
 	}
 	switch {
-	case r.Code == "" && r.Latency == "" && !r.LostReply:
-		return fmt.Errorf("checking fault: none of code, latency, lost_reply is set")
+	case r.Code == "" && r.Latency == "" && r.ReplyLatency == "" && !r.LostReply:
+		return fmt.Errorf("checking fault: none of code, latency, reply_latency, lost_reply is set")
 	case r.Code == "" && r.Status != 0:
 		return fmt.Errorf("checking fault: status needs a code")
 	case r.Nth < 0 || r.Times < -1:
@@ -59,6 +62,11 @@ func (r Rule) validate() error {
 
 func (r Rule) latency() time.Duration {
 	d, _ := time.ParseDuration(r.Latency) // checked when the rule was set
+	return d
+}
+
+func (r Rule) replyLatency() time.Duration {
+	d, _ := time.ParseDuration(r.ReplyLatency) // checked when the rule was set
 	return d
 }
 

@@ -129,3 +129,21 @@ func TestNewWantsItsParts(t *testing.T) {
 		t.Error("New without upstream succeeded")
 	}
 }
+
+func TestALateReplyComesAfterTheEffect(t *testing.T) {
+	t.Parallel()
+	rec := httptest.NewRecorder()
+	gone := make(chan struct{})
+	close(gone) // nobody waits: the test need not either
+	l := &late{ResponseWriter: rec, done: gone, wait: 1 << 40}
+	l.WriteHeader(http.StatusAccepted)
+	if _, err := io.WriteString(l, "made"); err != nil || rec.Code != http.StatusAccepted || rec.Body.String() != "made" {
+		t.Errorf("passed on %d %q, %v", rec.Code, rec.Body, err)
+	}
+	if err := (Rule{ReplyLatency: "soon"}).validate(); err == nil {
+		t.Error("a latency that is no duration was taken")
+	}
+	if err := (Rule{ReplyLatency: "5s"}).validate(); err != nil {
+		t.Error(err)
+	}
+}

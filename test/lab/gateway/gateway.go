@@ -145,6 +145,9 @@ func (g *Gateway) serve(out *tap, r *http.Request, c *call) {
 		return
 	}
 	out.fault = f.ID
+	if d := f.replyLatency(); d > 0 {
+		out.ResponseWriter = &late{ResponseWriter: out.ResponseWriter, wait: d, done: r.Context().Done()}
+	}
 	if !pause(r.Context(), f.latency()) {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -152,3 +153,38 @@ func (t *tap) Write(b []byte) (int, error) {
 
 // Unwrap serves http.ResponseController.
 func (t *tap) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// late holds a reply back: the handler is through with its work by then.
+type late struct {
+	http.ResponseWriter
+	done <-chan struct{} // the caller is gone
+	wait time.Duration
+}
+
+// WriteHeader waits before it passes the status on.
+func (l *late) WriteHeader(status int) {
+	l.hold()
+	l.ResponseWriter.WriteHeader(status)
+}
+
+// Write waits when no status was written before.
+func (l *late) Write(b []byte) (int, error) {
+	l.hold()
+	return l.ResponseWriter.Write(b)
+}
+
+func (l *late) hold() {
+	if l.wait <= 0 {
+		return
+	}
+	t := time.NewTimer(l.wait)
+	defer t.Stop()
+	l.wait = 0
+	select {
+	case <-t.C:
+	case <-l.done:
+	}
+}
+
+// Unwrap serves http.ResponseController.
+func (l *late) Unwrap() http.ResponseWriter { return l.ResponseWriter }
