@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -34,11 +35,18 @@ type AWS struct {
 	Agent    string          // NAME/VERSION for the User-Agent header, where access logs show it
 }
 
+// connections is how many connections to S3 are kept for a download's next
+// parts; the SDK keeps 10.
+const connections = 16
+
 // NewCloud makes the Cloud of a real instance. The S3 client stays concrete:
 // held in an interface, every method of it would be linked in.
 func NewCloud(a AWS) Cloud {
 	name, version, _ := strings.Cut(a.Agent, "/")
-	cfg := aws.Config{Region: a.Region, RetryMaxAttempts: 5}
+	cfg := aws.Config{Region: a.Region, RetryMaxAttempts: 5, HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConnsPerHost = connections
+		t.ResponseHeaderTimeout = 30 * time.Second
+	})}
 	if name != "" {
 		cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKeyValue(name, version))
 	}

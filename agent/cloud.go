@@ -138,17 +138,48 @@ type objects struct{ s3 *s3.Client }
 // Open implements Store.
 func (o *objects) Open(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
 	out, err := o.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
-	switch {
-	case err == nil:
-		return out.Body, nil
-	case awserr.IsNotFound(err):
-		return nil, fmt.Errorf("s3://%s/%s: %w (%s)", bucket, key, ErrNoObject, awserr.Code(err))
-	case awserr.IsNoBucket(err):
-		return nil, fault.New(fault.Usage, "correct the app's bucket in bakehouse.yaml and bake again, or make the bucket", fmt.Errorf("s3://%s/%s: %w", bucket, key, terse(err)))
-	case awserr.IsAuth(err):
-		return nil, fault.New(fault.AWS, "give the instance profile s3:GetObject on arn:aws:s3:::"+bucket+"/*, and s3:ListBucket on the bucket", fmt.Errorf("s3://%s/%s: %w", bucket, key, terse(err)))
+	if err != nil {
+		return nil, objectFault(bucket, key, err)
 	}
-	return nil, fmt.Errorf("s3://%s/%s: %w", bucket, key, terse(err))
+	return out.Body, nil
+}
+
+// OpenRange implements Store. The object is pinned by its ETag: a version id
+// would ask for one right more, and says no more of what is there now.
+func (o *objects) OpenRange(ctx context.Context, r Range) (io.ReadCloser, Object, error) {
+	in := &s3.GetObjectInput{Bucket: &r.Bucket, Key: &r.Key, Range: aws.String(fmt.Sprintf("bytes=%d-%d", r.From, r.From+r.Size-1))}
+	if r.ETag != "" {
+		in.IfMatch = &r.ETag
+	}
+	out, err := o.s3.GetObject(ctx, in)
+	if err != nil {
+		return nil, Object{}, objectFault(r.Bucket, r.Key, err)
+	}
+	whole := Object{ETag: aws.ToString(out.ETag)}
+	var from, to int64
+	// A server that knows no ranges would send the object from its beginning.
+	if _, err := fmt.Sscanf(aws.ToString(out.ContentRange), "bytes %d-%d/%d", &from, &to, &whole.Size); err != nil || from != r.From {
+		return nil, Object{}, errors.Join(fmt.Errorf("s3://%s/%s: the answer is not the range that was asked for: %q", r.Bucket, r.Key, aws.ToString(out.ContentRange)), out.Body.Close())
+	}
+	return out.Body, whole, nil
+}
+
+// objectFault says what S3 answered, and what to do about it.
+func objectFault(bucket, key string, err error) error {
+	what := "s3://" + bucket + "/" + key
+	switch {
+	case awserr.IsPrecondition(err):
+		return fmt.Errorf("%s: %w", what, ErrChanged)
+	case awserr.Code(err) == "InvalidRange": // an empty object has no first byte
+		return fault.Newf(fault.Check, "push the build again: deployctl push", "%s: the artefact is cut off", what)
+	case awserr.IsNotFound(err):
+		return fmt.Errorf("%s: %w (%s)", what, ErrNoObject, awserr.Code(err))
+	case awserr.IsNoBucket(err):
+		return fault.New(fault.Usage, "correct the app's bucket in bakehouse.yaml and bake again, or make the bucket", fmt.Errorf("%s: %w", what, terse(err)))
+	case awserr.IsAuth(err):
+		return fault.New(fault.AWS, "give the instance profile s3:GetObject on arn:aws:s3:::"+bucket+"/*, and s3:ListBucket on the bucket", fmt.Errorf("%s: %w", what, terse(err)))
+	}
+	return fmt.Errorf("%s: %w", what, terse(err))
 }
 
 // terseError says an AWS error by its code; the SDK's own text is a paragraph

@@ -179,13 +179,7 @@ func (s *session) fetch(ctx context.Context, store Store, lay Layout, build rele
 // fetchInto fills the directory tmp with build m, owner and RELEASE included,
 // and returns once all of it is stored.
 func (s *session) fetchInto(ctx context.Context, store Store, tmp string, m release.Manifest) error {
-	r, err := store.Open(ctx, s.conf.App.Bucket, release.ArtifactKey(m.App, m.ID))
-	if errors.Is(err, ErrNoObject) {
-		return fault.Newf(fault.Check, "push the build again: deployctl push", "downloading build %s: %w", m.ID.Short(), err)
-	}
-	if err != nil {
-		return fmt.Errorf("downloading build %s: %w", m.ID.Short(), err)
-	}
+	r := newDownload(store, s.deps.Clock, memoryLimit()).open(ctx, Range{Bucket: s.conf.App.Bucket, Key: release.ArtifactKey(m.App, m.ID), Size: m.Size})
 	defer r.Close()
 	root, err := os.OpenRoot(tmp)
 	if err != nil {
@@ -193,6 +187,9 @@ func (s *session) fetchInto(ctx context.Context, store Store, tmp string, m rele
 	}
 	defer root.Close()
 	if err := release.Unpack(ctx, r, m, root); err != nil {
+		if errors.Is(err, ErrNoObject) {
+			return fault.New(fault.Check, "push the build again: deployctl push", err)
+		}
 		return onDisk(err)
 	}
 	if err := writeSynced(filepath.Join(tmp, release.FileName), []byte(string(m.ID)+"\n"), 0o644); err != nil {

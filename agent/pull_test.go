@@ -199,14 +199,14 @@ type breaking struct {
 	left *int
 }
 
-func (b breaking) Open(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
-	r, err := b.world.Open(ctx, bucket, key)
-	if *b.left == 0 || err != nil || !strings.HasSuffix(key, "build.tar.zst") {
-		return r, err
+func (b breaking) OpenRange(ctx context.Context, r Range) (io.ReadCloser, Object, error) {
+	body, whole, err := b.world.OpenRange(ctx, r)
+	if *b.left == 0 || err != nil {
+		return body, whole, err
 	}
 	*b.left--
-	all, _ := io.ReadAll(r)
-	return io.NopCloser(io.MultiReader(bytes.NewReader(all[:len(all)/2]), failing{})), nil
+	all, _ := io.ReadAll(body)
+	return io.NopCloser(io.MultiReader(bytes.NewReader(all[:len(all)/2]), failing{})), whole, nil
 }
 
 type failing struct{}

@@ -29,6 +29,9 @@ type Secrets interface {
 // belongs to the caller and is bound to ctx.
 type Store interface {
 	Open(ctx context.Context, bucket, key string) (io.ReadCloser, error)
+	// OpenRange reads a piece, from several goroutines at once, and says what the
+	// whole object is.
+	OpenRange(ctx context.Context, r Range) (io.ReadCloser, Object, error)
 }
 
 // Chef is a Chef server as one client sees it; *chefapi.Client is the real one.
@@ -110,6 +113,9 @@ const (
 	ClientDeleted Point = "client deleted"
 )
 
+// LeavingPoints lists the points that a leave passes, in that order.
+func LeavingPoints() []Point { return []Point{LeaveRecorded, NodeDeleted, ClientDeleted} }
+
 // Points lists every point that an uneventful first boot with an app passes, in
 // that order.
 func Points() []Point {
@@ -121,8 +127,5 @@ func Points() []Point {
 		UnitStarted, after(Start),
 	}
 }
-
-// LeavingPoints lists the points that a leave passes, in that order.
-func LeavingPoints() []Point { return []Point{LeaveRecorded, NodeDeleted, ClientDeleted} }
 
 func after(s Stage) Point { return Point("after " + string(s)) }
