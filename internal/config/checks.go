@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net"
 	"net/url"
 	"path"
@@ -17,11 +18,14 @@ type check struct {
 	what string            // the type in words, for messages and documentation
 	bad  func(string) bool // true when the value cannot be right
 	one  []string          // the values there are, for a closed list
+
+	pattern   string // of a text, as far as a pattern says it
+	low, high int    // of a number; both 0: no bounds
 }
 
 // checks are all kinds of values. Values of maps are checked as KEY=VALUE.
 func checks() map[string]check {
-	return map[string]check{
+	all := map[string]check{
 		"region":        like("AWS region", `[a-z]{2}(-[a-z]+)+-[0-9]+`),
 		"url":           {what: "http(s) URL", bad: badURL},
 		"chefname":      like("Chef name", `[A-Za-z0-9_.:-]+`),
@@ -62,11 +66,13 @@ func checks() map[string]check {
 		"remotepath":    {what: "absolute path", bad: func(s string) bool { return !path.IsAbs(s) || path.Clean(s) != s || s == "/" }},
 		"unit":          like("systemd unit", `[A-Za-z0-9:_.@\\-]+\.(service|target)`),
 	}
+	maps.Copy(all, reaperChecks())
+	return all
 }
 
 func like(what, pattern string) check {
 	re := regexp.MustCompile(`^(?:` + pattern + `)$`)
-	return check{what: what, bad: func(s string) bool { return !re.MatchString(s) }}
+	return check{what: what, bad: func(s string) bool { return !re.MatchString(s) }, pattern: re.String()}
 }
 
 func among(values ...string) check {
@@ -81,6 +87,7 @@ func among(values ...string) check {
 func between(low, high int) check {
 	return check{
 		what: "number from " + strconv.Itoa(low) + " to " + strconv.Itoa(high),
+		low:  low, high: high,
 		bad: func(s string) bool {
 			n, err := strconv.Atoi(s)
 			return err != nil || n < low || n > high

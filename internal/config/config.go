@@ -29,6 +29,7 @@ type Config struct {
 	Image  Image          `yaml:"image"`
 	Agent  Agent          `yaml:"agent"`
 	Apps   map[string]App `yaml:"apps" is:"app"`
+	Reaper Reaper         `yaml:"reaper"`
 
 	Roles map[string]Role `yaml:"roles" is:"chefname"`
 
@@ -129,6 +130,7 @@ func Load(path string, mustExist bool) (Config, error) {
 		}
 		c.Roles[name] = role
 	}
+	paths = append(paths, &c.Reaper.State, &c.Reaper.Saves, &c.Reaper.StatusFile)
 	if err := resolveAll(path, paths); err != nil {
 		return Config{}, err
 	}

@@ -101,7 +101,7 @@ roles:
       timeout: 1h
       chef_repo: repo
     agent: {attempts: 2}
-`
+` + reaperSample
 
 func TestLoadReadsEveryKey(t *testing.T) {
 	t.Parallel()
@@ -133,7 +133,8 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second},
 			SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
-		Image: Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true},
+		Image:  Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true},
+		Reaper: reaperWanted(dir),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
