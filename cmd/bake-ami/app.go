@@ -40,7 +40,7 @@ func newApp(d deps) *cli.App {
 			"Names in brackets are keys of bakehouse.yaml.",
 		Flags:    flags(),
 		Action:   d.run,
-		Commands: []*cli.Command{sweepCommand(d), abortCommand(d)},
+		Commands: []*cli.Command{sweepCommand(d), abortCommand(d), configCommand(d)},
 	}
 }
 

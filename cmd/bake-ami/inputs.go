@@ -37,11 +37,7 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 	if err != nil {
 		return options{}, err
 	}
-	path, given := c.String("config"), true
-	if path == "" {
-		path, given = config.Find(), false
-	}
-	file, err := d.config(path, given)
+	file, err := d.readFile(c)
 	if err != nil {
 		return options{}, err
 	}
@@ -55,6 +51,14 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 		return o, err
 	}
 	return o, nil
+}
+
+// readFile reads the file that --config names, or the one that lies here.
+func (d deps) readFile(c *cli.Context) (config.Config, error) {
+	if path := c.String("config"); path != "" {
+		return d.config(path, true)
+	}
+	return d.config(config.Find(), false)
 }
 
 // defaultState follows the XDG base directory specification.
