@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := lab,e2e,bench
 export CGO_ENABLED = 0
 
-.PHONY: help build deps demo test unit lint e2e bench clean
+.PHONY: help build deps demo test unit lint e2e faults bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ unit: ## the quick tests alone, no root needed
 
 e2e: deps build ## the end-to-end tests alone, in the lab
 	@test/tools/run-tests.sh -only-e2e
+
+faults: deps build ## every call of a bake x every fault, in the lab; prints the table (20 minutes)
+	@test/tools/faults.sh
 
 bench: deps build ## what a bake and a boot cost, in the lab, next to its peer
 	@test/tools/bench.sh

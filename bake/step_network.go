@@ -91,14 +91,17 @@ func (s *Session) removeGroup(ctx context.Context) error {
 			return s.unlessAbsent(KindSecurityGroup, name, err)
 		}
 	}
-	tries := 0
+	tries, most := 0, 20
+	if _, stuck := s.journal.get(KindInstance, s.plan.clientToken()); stuck {
+		most = 2 // the builder could not be ended, and it will not let go of the group
+	}
 	err := poll(ctx, s.Clock, pace{time.Second, 5 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		_, err := s.EC2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
 		if err == nil || awserr.IsNotFound(err) {
 			return true, nil
 		}
-		if tries >= 20 || awserr.IsAuth(err) {
+		if tries >= most || awserr.IsAuth(err) {
 			return false, awsFault("ec2:DeleteSecurityGroup", "deleting security group "+id, err)
 		}
 		return false, nil
