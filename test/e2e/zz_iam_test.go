@@ -1,0 +1,125 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"bakehouse/test/lab/gateway"
+)
+
+// iamOf translates a recorded call to the action that IAM asks for, where the
+// two differ (docs.aws.amazon.com/service-authorization).
+func iamOf(service, action string) string {
+	same := map[string]string{
+		"s3:HeadObject": "s3:GetObject", "s3:HeadBucket": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBucket", "s3:ListObjects": "s3:ListBucket",
+		"s3:CreateMultipartUpload": "s3:PutObject", "s3:UploadPart": "s3:PutObject", "s3:CompleteMultipartUpload": "s3:PutObject",
+	}
+	name := service + ":" + action
+	if other, ok := same[name]; ok {
+		return other
+	}
+	return name
+}
+
+// unrecorded lists actions that a policy rightly holds although the gateway
+// never sees them called, each with the reason.
+func unrecorded() map[string]map[string]string {
+	return map[string]map[string]string{
+		"bake-ami": {
+			"ec2:CreateTags":      "EC2 asks for it when a create call carries tags; it is no call of its own",
+			"iam:PassRole":        "EC2 asks for it when the builder gets an instance profile",
+			"ec2:RebootInstances": "only when a converge ends in exit code 37 and the guest does not come back by itself",
+		},
+		"boot-agent": {
+			"secretsmanager:GetSecretValue": "only with a validator key in Secrets Manager; the lab's is in the Parameter Store",
+		},
+		"deployctl": {
+			"s3:ListBucket": "S3 says 404 for a key that is not there only to who may list; without it, 403",
+		},
+	}
+}
+
+// policyActions reads the actions that a policy allows.
+func policyActions(t *testing.T, path string) []string {
+	t.Helper()
+	var p struct {
+		Statement []struct {
+			Effect string
+			Action any
+		}
+	}
+	if err := readJSON(path, &p); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	var all []string
+	for _, st := range p.Statement {
+		switch a := st.Action.(type) {
+		case string:
+			all = append(all, a)
+		case []any:
+			for _, one := range a {
+				all = append(all, one.(string))
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// calledBy gathers the actions that each of our tools called since the lab came up.
+func calledBy(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := control(deadline(t, 20*time.Second), http.MethodGet, "calls", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		var r gateway.Record
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		tool, _, _ := strings.Cut(strings.TrimPrefix(r.Agent, "bakehouse-"), "/")
+		if action := iamOf(r.Service, r.Action); r.Agent != "" && action != "sts:GetCallerIdentity" && !slices.Contains(all[tool], action) {
+			all[tool] = append(all[tool], action)
+		}
+	}
+	return all
+}
+
+// TestPoliciesAreWhatTheToolsCall runs last (files are taken by name): it
+// judges the calls that all the tests before it made.
+func TestPoliciesAreWhatTheToolsCall(t *testing.T) {
+	theStory(t)
+	files, err := filepath.Glob(filepath.Join(s.world.Root, "docs", "iam", "*.json"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("policies: %v, %v", files, err)
+	}
+	called := calledBy(t)
+	for _, file := range files {
+		tool := strings.TrimSuffix(filepath.Base(file), ".json")
+		allowed, reasons := policyActions(t, file), unrecorded()[tool]
+		for _, a := range called[tool] {
+			if !slices.Contains(allowed, a) {
+				t.Errorf("%s calls %s, which docs/iam/%s.json does not allow", tool, a, tool)
+			}
+			if reasons[a] != "" {
+				t.Errorf("%s does call %s: take it out of the table of what is never called", tool, a)
+			}
+		}
+		for _, a := range allowed {
+			if !slices.Contains(called[tool], a) && reasons[a] == "" {
+				t.Errorf("docs/iam/%s.json allows %s, which %s never called", tool, a, tool)
+			}
+		}
+	}
+}
