@@ -44,6 +44,7 @@ func (c *stoppedClock) Sleep(ctx context.Context, d time.Duration) error {
 
 // fakeChef keeps nodes and clients.
 type fakeChef struct {
+	mu      sync.Mutex
 	roles   map[string]chefrepo.Role
 	names   []string // client NAME, node NAME
 	refuse  string   // the next method of this name fails
@@ -78,6 +79,8 @@ func (c *fakeChef) CreateClient(_ context.Context, name string, _ []byte) error 
 	if err := c.fail("CreateClient"); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.names = append(c.names, "client "+name)
 	return nil
 }
@@ -86,6 +89,8 @@ func (c *fakeChef) CreateNode(_ context.Context, n chefapi.Node) error {
 	if err := c.fail("CreateNode"); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.node = n
 	c.names = append(c.names, "node "+n.Name)
 	return nil
@@ -102,6 +107,8 @@ func (c *fakeChef) drop(method, what string) error {
 	if err := c.fail(method); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.names = slices.DeleteFunc(c.names, func(n string) bool { return n == what })
 	return nil
 }

@@ -61,6 +61,9 @@ func (d deps) run(c *cli.Context) error {
 		return err
 	}
 	w.Reporter, w.StateDir = reporter, o.stateDir
+	if len(o.roles) > 1 {
+		return d.runAll(c.Context, w, o, reporter)
+	}
 	plan, err := w.Resolve(c.Context, o.in)
 	if err != nil {
 		return err

@@ -76,6 +76,32 @@ func TestARolesOwnSettingsHoldForItAlone(t *testing.T) {
 	}
 }
 
+func TestSeveralRolesHaveOneReport(t *testing.T) {
+	t.Parallel()
+	r := run(t, config.Config{}, nil, "--role", "web", "--role", "db")
+	if r.got == nil || len(r.got.roles) != 2 || r.got.roles[1].Role != "db" {
+		t.Fatalf("exit %d: %+v\n%s", r.code, r.got, r.stderr)
+	}
+	var out bytes.Buffer
+	d := deps{Process: cliapp.Process{Stdout: &out}}
+	o := options{report: filepath.Join(t.TempDir(), "report.json")}
+	reports := bake.Reports{Bakes: []bake.Report{{Role: "web", ImageID: "ami-1"}, {Role: "db"}}}
+	failed := fault.Newf(fault.Chef, "", "x")
+	if err := d.finishAll(o, reports, failed); !errors.Is(err, failed) || out.String() != "web ami-1\n" {
+		t.Errorf("%v, stdout %q", err, out.String())
+	}
+	b, err := os.ReadFile(o.report)
+	var got bake.Reports
+	if err != nil || json.Unmarshal(b, &got) != nil || len(got.Bakes) != 2 {
+		t.Errorf("report file: %v %s", err, b)
+	}
+	for _, args := range [][]string{{"--role", "web", "--role", "web"}, {"--role", "web,db", "--image-name", "fixed"}, {"config", "--role", "a,b"}} {
+		if r := run(t, config.Config{}, nil, args...); r.code != 2 || r.got != nil {
+			t.Errorf("%v: exit %d, %s", args, r.code, r.stderr)
+		}
+	}
+}
+
 func TestUsageErrorsAreShort(t *testing.T) {
 	t.Parallel()
 	two := config.Config{Apps: map[string]config.App{"a": {Roles: []string{"web"}, AllowUnsigned: true}, "b": {Roles: []string{"web"}}, "c": {Roles: []string{"keyless"}}}}

@@ -59,7 +59,14 @@ func (d deps) printConfig(c *cli.Context) error {
 	if _, err := tags(nil, c.StringSlice("tag")); err != nil {
 		return err
 	}
-	all := d.settings(c, file.ForRole(c.String("role")))
+	roles, err := rolesOf(c)
+	if err != nil {
+		return err
+	}
+	if len(roles) > 1 {
+		return cliapp.Usagef("config shows one role at a time, and %d are given", len(roles))
+	}
+	all := d.settings(c, file.ForRole(roles[0]))
 	if output == cliapp.JSON {
 		b, err := json.MarshalIndent(all, "", "  ")
 		if err != nil {

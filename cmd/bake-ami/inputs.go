@@ -18,7 +18,8 @@ import (
 
 // options is what one run of bake-ami was asked for.
 type options struct {
-	in       bake.Inputs
+	in       bake.Inputs   // of the first role
+	roles    []bake.Inputs // of all roles
 	profile  string
 	client   string // Chef client to sign as
 	keyFile  string // its private key
@@ -41,16 +42,41 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 	if err != nil {
 		return options{}, err
 	}
-	file = file.ForRole(c.String("role"))
 	o := options{output: output, profile: c.String("profile"), report: c.String("report"), dryRun: c.Bool("dry-run"),
 		client: cliapp.String(c, "chef-client", file.Chef.ClientName), keyFile: cliapp.String(c, "chef-key", file.Chef.ClientKey)}
 	if o.stateDir = c.String("state-dir"); o.stateDir == "" {
 		o.stateDir = d.defaultState()
 	}
-	if o.in, err = d.inputs(c, file); err != nil {
+	roles, err := rolesOf(c)
+	if err != nil {
 		return o, err
 	}
+	for _, role := range roles {
+		in, err := d.inputs(c, file.ForRole(role), role)
+		if err != nil {
+			return o, err
+		}
+		o.roles = append(o.roles, in)
+	}
+	o.in = o.roles[0]
 	return o, nil
+}
+
+// rolesOf are the roles to bake; one without a name when none is given.
+func rolesOf(c *cli.Context) ([]string, error) {
+	roles := c.StringSlice("role")
+	for i, r := range roles {
+		if slices.Contains(roles[:i], r) {
+			return nil, cliapp.Usagef("--role %s is given twice", r)
+		}
+	}
+	if len(roles) == 0 {
+		return []string{""}, nil
+	}
+	if name := c.String("image-name"); len(roles) > 1 && name != "" && !strings.Contains(name, "{role}") && !strings.Contains(name, "{bake}") {
+		return nil, cliapp.Usagef("--image-name %s: several roles need several names; put {role} into it", name)
+	}
+	return roles, nil
 }
 
 // readFile reads the file that --config names, or the one that lies here.
@@ -70,10 +96,10 @@ func (d deps) defaultState() string {
 }
 
 // inputs gathers what the bake itself needs to know.
-func (d deps) inputs(c *cli.Context, file config.Config) (bake.Inputs, error) {
+func (d deps) inputs(c *cli.Context, file config.Config, role string) (bake.Inputs, error) {
 	b := file.Bake
 	in := bake.Inputs{
-		Role: c.String("role"), Environment: cliapp.String(c, "environment", file.Chef.Environment),
+		Role: role, Environment: cliapp.String(c, "environment", file.Chef.Environment),
 		Base: cliapp.String(c, "base", b.Base), BaseOwner: c.String("base-owner"),
 		Region:        cliapp.String(c, "region", file.Region),
 		SecurityGroup: cliapp.String(c, "security-group", b.SecurityGroup), AllowFrom: c.String("allow-from"),

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,10 @@ func connect(ctx context.Context, o *options) (bake.World, error) {
 	o.in.Region = cfg.Region
 	w := bake.World{EC2: ec2.NewFromConfig(cfg), SSM: ssm.NewFromConfig(cfg), Identity: identity(sts.NewFromConfig(cfg)),
 		Connect: dial, Clock: clock{}, PublicAddr: publicAddr, LocalAddr: localAddr}
-	if o.in.ChefMode != bake.ChefLocalMode {
+	for i := range o.roles {
+		o.roles[i].Region = cfg.Region
+	}
+	if slices.ContainsFunc(o.roles, func(in bake.Inputs) bool { return in.ChefMode != bake.ChefLocalMode }) {
 		err = connectChef(&w, o)
 	}
 	return w, err

@@ -1,0 +1,99 @@
+package bake
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"bakehouse/internal/chefrepo"
+	"bakehouse/internal/fault"
+)
+
+// twoRoles are inputs for the roles web and db.
+func twoRoles(f *fakes) []Inputs {
+	f.chef.roles["db"] = chefrepo.Role{Name: "db", RunList: []string{"recipe[db]"}}
+	db := f.in
+	db.Role = "db"
+	return []Inputs{f.in, db}
+}
+
+func TestSeveralRolesMakeSeveralImages(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	plans, err := f.ResolveAll(t.Context(), twoRoles(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.BakeAll(t.Context(), plans)
+	if err != nil || r.Result != "done" || r.Bakes[0].Role != "web" || r.Bakes[1].Role != "db" {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	if a, b := r.Bakes[0].ImageID, r.Bakes[1].ImageID; a == "" || b == "" || a == b {
+		t.Errorf("images %q and %q", a, b)
+	}
+	if left := f.left(t); len(left) != 4 {
+		t.Errorf("left are %v, want two images with their snapshots", left)
+	}
+	for _, step := range []string{"web: converge", "db: converge"} {
+		if !slices.Contains(f.reporter.steps, step) {
+			t.Errorf("no step %q was reported: %v", step, f.reporter.steps)
+		}
+	}
+	if b, err := r.JSON(); err != nil || !strings.Contains(string(b), `"bakes": [`) {
+		t.Errorf("%v %s", err, b)
+	}
+}
+
+func TestOneRoleFailsAloneAndIsNamed(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	plans, err := f.ResolveAll(t.Context(), twoRoles(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans[1].Launch.Placements = []Placement{{MarketOnDemand, "x9.none", "", ""}}
+	f.ec2.deny = func(action string, p url.Values) string {
+		if p.Get("InstanceType") == "x9.none" {
+			return "InvalidParameterValue"
+		}
+		return ""
+	}
+	r, err := f.BakeAll(t.Context(), plans)
+	if fault.KindOf(err) != fault.AWS || !strings.HasPrefix(err.Error(), "role db: ") {
+		t.Errorf("%v of kind %v", err, fault.KindOf(err))
+	}
+	if r.Result != "failed" || r.Bakes[0].ImageID == "" || r.Bakes[1].Result != "failed" {
+		t.Errorf("%+v", r)
+	}
+	if left := f.left(t); len(left) != 2 {
+		t.Errorf("left are %v, want the image and snapshot of web", left)
+	}
+}
+
+func TestARoleThatCannotBeBakedStopsThemAll(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	ins := twoRoles(f)
+	ins[1].Role = "nosuch"
+	_, err := f.ResolveAll(t.Context(), ins)
+	if fault.KindOf(err) != fault.Chef || fault.NextOf(err) == "" || !strings.Contains(err.Error(), "role nosuch: ") || strings.Contains(err.Error(), "role web: ") {
+		t.Errorf("%v, next %q", err, fault.NextOf(err))
+	}
+}
+
+func TestErrorsOfSeveralRolesKeepTheGravestKind(t *testing.T) {
+	t.Parallel()
+	chef, leftover := fault.Newf(fault.Chef, "mend it", "a"), fault.Newf(fault.Leftover, "remove it", "b")
+	err := together([]string{"web", "db", "x"}, []error{chef, leftover, nil})
+	if fault.KindOf(err) != fault.Leftover || fault.NextOf(err) != "remove it" || err.Error() != "role web: a; role db: b" {
+		t.Errorf("%v of kind %v, next %q", err, fault.KindOf(err), fault.NextOf(err))
+	}
+	if err := together([]string{"web"}, []error{nil}); err != nil {
+		t.Errorf("no errors give %v", err)
+	}
+	if err := together([]string{"web"}, []error{context.Canceled}); fault.KindOf(err) != fault.Internal {
+		t.Errorf("an error without a kind got one: %v", fault.KindOf(err))
+	}
+}

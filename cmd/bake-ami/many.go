@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"bakehouse/bake"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
+)
+
+// runAll bakes several roles side by side.
+func (d deps) runAll(ctx context.Context, w bake.World, o options, reporter *ui.Reporter) error {
+	plans, err := w.ResolveAll(ctx, o.roles)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		reporter.Close()
+		return d.printPlans(o.output, plans)
+	}
+	for _, p := range plans {
+		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", p.BakeID, p.Recipe.Role, p.Recipe.Base.ID, p.Recipe.Base.Name))
+	}
+	reports, err := w.BakeAll(ctx, plans)
+	reporter.Close()
+	return d.finishAll(o, reports, err)
+}
+
+// finishAll writes the one report of all bakes, and prints ROLE and image a
+// line for those that have one.
+func (d deps) finishAll(o options, r bake.Reports, failed error) error {
+	text, err := r.JSON()
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	if o.report != "" {
+		if err := os.WriteFile(o.report, text, 0o644); err != nil {
+			failed = firstOf(failed, fault.New(fault.Unpublished, "the bakes themselves are over; their result is on stdout", fmt.Errorf("writing the report: %w", err)))
+		}
+	}
+	if o.output == cliapp.JSON {
+		_, err = d.Stdout.Write(text)
+		return firstOf(failed, err)
+	}
+	for _, b := range r.Bakes {
+		if b.ImageID != "" {
+			_, werr := fmt.Fprintln(d.Stdout, b.Role, b.ImageID)
+			err = firstOf(err, werr)
+		}
+	}
+	return firstOf(failed, err)
+}
+
+// printPlans prints what would be done: a JSON list, or one text after the other.
+func (d deps) printPlans(output cliapp.Output, plans []bake.Plan) error {
+	if output == cliapp.JSON {
+		b, err := json.MarshalIndent(plans, "", "  ")
+		if err != nil {
+			return fmt.Errorf("rendering the plans: %w", err)
+		}
+		_, err = d.Stdout.Write(append(b, '\n'))
+		return err
+	}
+	for i, p := range plans {
+		if i > 0 {
+			fmt.Fprintln(d.Stdout)
+		}
+		if err := d.printPlan(output, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
