@@ -84,6 +84,7 @@ func (p Plan) nodeAttributes() map[string]any {
 		out = map[string]any{}
 	}
 	out["bakehouse"] = map[string]any{"bake_id": p.BakeID, "role": p.Recipe.Role,
+		"account": p.Launch.Account, "region": p.Launch.Region, // where a reaper looks for the builder
 		"expires_at": p.ExpiresAt.UTC().Format(time.RFC3339)}
 	return out
 }
