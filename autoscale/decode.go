@@ -1,0 +1,282 @@
+package autoscale
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+
+	"bakehouse/internal/fault"
+)
+
+// decoder reads a syntax tree into structs and remembers where each value
+// stood: the library's own decoder forgets, and a check that comes later
+// (min > max) has to point at a line too.
+type decoder struct {
+	file string
+	at   positions
+}
+
+// positions says where the value of a path stands.
+type positions map[string]*token.Token
+
+// scalarSetter is a type with a short form in one word.
+type scalarSetter interface{ setScalar(string) error }
+
+// root parses one document to its top node; nil for an empty file.
+func (d *decoder) root(b []byte) (ast.Node, error) {
+	tree, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		var e yaml.Error
+		if errors.As(err, &e) {
+			return nil, d.errorf(e.GetToken(), "correct the YAML there", "%s", strings.Join(strings.Fields(e.GetMessage()), " "))
+		}
+		return nil, fault.Newf(fault.Usage, "", "%s: %w", d.file, err)
+	}
+	var top ast.Node
+	for _, doc := range tree.Docs {
+		if doc.Body == nil {
+			continue
+		}
+		if top != nil {
+			return nil, d.errorf(doc.Body.GetToken(), "keep one document", "a second YAML document")
+		}
+		top = doc.Body
+	}
+	return top, nil
+}
+
+func (d *decoder) errorf(t *token.Token, next, format string, args ...any) error {
+	where := d.file
+	if t != nil && t.Position != nil {
+		where = fmt.Sprintf("%s:%d:%d", d.file, t.Position.Line, t.Position.Column)
+	}
+	return fault.Newf(fault.Usage, next, "%s: %s", where, fmt.Sprintf(format, args...))
+}
+
+// wrong is errorf at the value of path, or at the nearest section above it.
+func (d *decoder) wrong(path, format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	for p := path; p != ""; p = p[:max(0, strings.LastIndexByte(p, '.'))] {
+		if t := d.at[p]; t != nil {
+			return d.errorf(t, "", "%s: %s", path, text)
+		}
+	}
+	return d.errorf(nil, "", "%s: %s", path, text)
+}
+
+// pairs returns the entries of a section; no key may stand twice.
+func (d *decoder) pairs(n ast.Node, path string) ([]*ast.MappingValueNode, error) {
+	var pairs []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		pairs = n.Values
+	case *ast.MappingValueNode: // how the parser gives a single pair
+		pairs = []*ast.MappingValueNode{n}
+	default:
+		return nil, d.errorf(n.GetToken(), "indent KEY: VALUE lines below it", "%s: expected a section, got a %s", orFile(path), kindOf(n))
+	}
+	seen := map[string]bool{}
+	for _, p := range pairs {
+		key, ok := scalar(p.Key)
+		if !ok || p.Key.IsMergeKey() {
+			return nil, d.errorf(p.Key.GetToken(), "write the keys out", "a key must be plain text")
+		}
+		if seen[key] {
+			return nil, d.errorf(p.Key.GetToken(), "keep one of the two", "%s stands twice", join(path, key))
+		}
+		seen[key] = true
+		d.at[join(path, key)] = p.Key.GetToken()
+	}
+	return pairs, nil
+}
+
+// value reads n into into.
+func (d *decoder) value(n ast.Node, into reflect.Value, path string) error {
+	if _, null := n.(*ast.NullNode); null {
+		return d.errorf(n.GetToken(), "leave the key out to leave it alone; write [] or {} for none", "%s has no value", orFile(path))
+	}
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		return d.value(n, into.Elem(), path)
+	}
+	if set, ok := into.Addr().Interface().(scalarSetter); ok {
+		if text, plain := scalar(n); plain {
+			if err := set.setScalar(text); err != nil {
+				return d.errorf(n.GetToken(), "", "%s: %v", path, err)
+			}
+			return nil
+		}
+	}
+	switch into.Kind() {
+	case reflect.Struct:
+		return d.section(n, into, path)
+	case reflect.Map:
+		return d.mapping(n, into, path)
+	case reflect.Slice:
+		return d.list(n, into, path)
+	}
+	return d.plain(n, into, path)
+}
+
+func (d *decoder) section(n ast.Node, into reflect.Value, path string) error {
+	pairs, err := d.pairs(n, path)
+	if err != nil {
+		return err
+	}
+	known := keysOf(into.Type())
+	for _, p := range pairs {
+		key, _ := scalar(p.Key)
+		i := indexOf(known, key)
+		if i < 0 {
+			return d.unknown(p.Key.GetToken(), key, path, known)
+		}
+		if err := d.value(p.Value, into.Field(i), join(path, key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decoder) mapping(n ast.Node, into reflect.Value, path string) error {
+	pairs, err := d.pairs(n, path)
+	if err != nil {
+		return err
+	}
+	into.Set(reflect.MakeMap(into.Type()))
+	for _, p := range pairs {
+		key, _ := scalar(p.Key)
+		elem := reflect.New(into.Type().Elem()).Elem()
+		if err := d.value(p.Value, elem, join(path, key)); err != nil {
+			return err
+		}
+		into.SetMapIndex(reflect.ValueOf(key), elem)
+	}
+	return nil
+}
+
+func (d *decoder) list(n ast.Node, into reflect.Value, path string) error {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		return d.errorf(n.GetToken(), "write [A, B]", "%s: expected a list, got a %s", path, kindOf(n))
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(seq.Values), len(seq.Values)))
+	for i, v := range seq.Values {
+		at := path + "." + strconv.Itoa(i)
+		d.at[at] = v.GetToken()
+		if err := d.value(v, into.Index(i), at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plain reads a number, a truth value or text. Text takes numbers as they are
+// written: an account id or a version needs no quotes.
+func (d *decoder) plain(n ast.Node, into reflect.Value, path string) error {
+	text, ok := scalar(n)
+	var err error
+	want := "text"
+	switch into.Kind() {
+	case reflect.Int:
+		want = "a whole number"
+		var i int
+		if _, number := n.(*ast.IntegerNode); !number {
+			ok = false
+		} else if i, err = strconv.Atoi(text); err == nil {
+			into.SetInt(int64(i))
+		}
+	case reflect.Float64:
+		want = "a number"
+		var f float64
+		if f, err = strconv.ParseFloat(text, 64); err == nil {
+			into.SetFloat(f)
+		}
+	case reflect.Bool:
+		want = "true or false"
+		if _, truth := n.(*ast.BoolNode); !truth {
+			ok = false
+		}
+		into.SetBool(text == "true")
+	default:
+		into.SetString(text)
+	}
+	if !ok || err != nil {
+		return d.errorf(n.GetToken(), "", "%s: expected %s, got %s", path, want, shown(n, text))
+	}
+	return nil
+}
+
+func (d *decoder) unknown(t *token.Token, key, path string, known []string) error {
+	return d.errorf(t, "known keys there are "+strings.Join(known, ", "), "unknown key %q in %s", key, orFile(path))
+}
+
+// keysOf names the keys of a section, in the order of its fields.
+func keysOf(t reflect.Type) []string {
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		keys[i] = t.Field(i).Tag.Get("yaml")
+	}
+	return keys
+}
+
+func indexOf(keys []string, key string) int {
+	for i, k := range keys {
+		if k == key && key != "-" {
+			return i
+		}
+	}
+	return -1
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func orFile(path string) string {
+	if path == "" {
+		return "the file"
+	}
+	return path
+}
+
+// scalar returns a plain value as it is written.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+func shown(n ast.Node, text string) string {
+	if _, plain := scalar(n); plain {
+		return strconv.Quote(text)
+	}
+	return "a " + kindOf(n)
+}
+
+func kindOf(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "section"
+	case *ast.SequenceNode:
+		return "list"
+	case *ast.AnchorNode, *ast.AliasNode:
+		return "YAML anchor or alias (write the value out)"
+	}
+	return "single value"
+}
