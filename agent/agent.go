@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -36,6 +37,7 @@ type Deps struct {
 	Runner Runner
 	Path   []string // directories searched for chef-client and cinc-client, in order
 	HTTP   Doer     // for the health check: no proxy
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Disk   Disk
 	Clock  Clock
 	// ClockSet says whether the machine's clock is set; the agent waits for it
@@ -118,8 +120,15 @@ func (a *Agent) completed(instanceID string) (bool, error) {
 }
 
 // Deploy pulls the channel's build and starts it: the last two stages of the
-// chain, whatever first boot has come to. It reports under Journal.Deploy.
-func (a *Agent) Deploy(ctx context.Context) error {
+// chain, whatever first boot has come to. It reports under Journal.Deploy. A
+// build that is not healthy makes room for the last good one, and is refused
+// (fault.Check) from then on.
+func (a *Agent) Deploy(ctx context.Context) error { return a.deploy(ctx, false) }
+
+// DeployRefused is Deploy for a build that was refused before.
+func (a *Agent) DeployRefused(ctx context.Context) error { return a.deploy(ctx, true) }
+
+func (a *Agent) deploy(ctx context.Context, retryRefused bool) error {
 	if a.conf.App == nil {
 		return fault.Newf(fault.Usage, "set apps in bakehouse.yaml and bake the image again", "deploying: the image has no app configured")
 	}
@@ -136,7 +145,7 @@ func (a *Agent) Deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := &session{Agent: a, j: j}
+	s := &session{Agent: a, j: j, retryRefused: retryRefused}
 	j.Deploy = &Record{State: Running, Started: a.deps.Clock.Now()}
 	for _, st := range []step{{Identify, s.identify}, {Pull, s.pull}, {Start, s.start}} {
 		j.Deploy.Stage = st.name
@@ -153,9 +162,11 @@ func (a *Agent) Deploy(ctx context.Context) error {
 // session is one run of the chain under the lock.
 type session struct {
 	*Agent
-	j      *Journal
-	cloud  *Cloud
-	detail string // what the step at work has to say for its record, one line
+	j     *Journal
+	cloud *Cloud
+	// retryRefused says that a build that failed here before is to be tried again.
+	retryRefused bool
+	detail       string // what the step at work has to say for its record, one line
 }
 
 // step is a stage and what it does.
@@ -171,7 +182,7 @@ func (s *session) chain() []step {
 		{Register, s.register},
 		{Converge, s.converge},
 		{Pull, s.pull},
-		{Start, s.start},
+		{Start, s.startLatest},
 	}
 }
 

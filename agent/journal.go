@@ -80,13 +80,15 @@ const journalVersion = 1
 // Journal is the agent's memory: journal.json in agentconf.StateDir. It holds
 // no secret and may be read by everybody.
 type Journal struct {
-	Version        int      `json:"version"`
-	InstanceID     string   `json:"instance_id"`
-	Node           string   `json:"node,omitempty"`
-	Identity       Identity `json:"identity,omitzero"`
-	KeyFingerprint string   `json:"key_fingerprint,omitempty"` // SHA-256 of the public key that this instance announces
-	Reboots        int      `json:"reboots,omitempty"`         // asked for by Chef runs
-	Build          string   `json:"build,omitempty"`           // the build that pull put in place
+	Version        int       `json:"version"`
+	InstanceID     string    `json:"instance_id"`
+	Node           string    `json:"node,omitempty"`
+	Identity       Identity  `json:"identity,omitzero"`
+	KeyFingerprint string    `json:"key_fingerprint,omitempty"` // SHA-256 of the public key that this instance announces
+	Reboots        int       `json:"reboots,omitempty"`         // asked for by Chef runs
+	Build          string    `json:"build,omitempty"`           // the build that pull put in place
+	LastGood       string    `json:"last_good,omitempty"`       // the build that was healthy last
+	Refused        []Refusal `json:"refused,omitempty"`         // builds that were not, and what they gave way to
 	// Serials remembers the newest channel seen, by APP/CHANNEL, so that an
 	// older one, though well signed, is known for a replay.
 	Serials    map[string]Seen `json:"serials,omitempty"`

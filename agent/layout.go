@@ -1,13 +1,11 @@
 package agent
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -105,41 +103,4 @@ func (l Layout) switchTo(id release.ID, now time.Time) error {
 		err = syncDir(l.Root)
 	}
 	return wrap("switching to release "+id.Short(), err)
-}
-
-// prune removes the releases that were live longest ago, down to keep, and
-// never one of spare.
-func (l Layout) prune(keep int, spare ...release.ID) error {
-	entries, err := os.ReadDir(l.Releases())
-	if err != nil {
-		return fmt.Errorf("listing releases: %w", err)
-	}
-	type old struct {
-		id   release.ID
-		used time.Time
-	}
-	var all []old
-	for _, e := range entries {
-		id, err := release.ParseID(e.Name())
-		if err != nil {
-			continue // not ours
-		}
-		if info, err := e.Info(); err == nil {
-			all = append(all, old{id, info.ModTime()})
-		}
-	}
-	slices.SortFunc(all, func(a, b old) int {
-		return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.id, b.id))
-	})
-	for i, o := range all {
-		if i < keep || slices.Contains(spare, o.id) {
-			continue
-		}
-		// Renamed first: a half-removed tree must not pass for a release.
-		tmp := filepath.Join(l.Releases(), tmpMark+"old-"+o.id.Short())
-		if err := errors.Join(os.Rename(l.Release(o.id), tmp), os.RemoveAll(tmp)); err != nil {
-			return fmt.Errorf("removing old release %s: %w", o.id.Short(), err)
-		}
-	}
-	return nil
 }

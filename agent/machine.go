@@ -124,6 +124,21 @@ func (Filesystem) Free(path string) (bytes, inodes uint64, limited bool, err err
 	return st.Bavail * uint64(st.Frsize), st.Ffree, st.Files > 0, nil
 }
 
+// Busy implements Disk by /proc, as far as it can be read: programs whose file
+// or working directory lies below dir.
+func (Filesystem) Busy(dir string) (bool, error) {
+	links, err := filepath.Glob("/proc/[0-9]*/[ce][wx][de]") // cwd and exe
+	if err != nil {
+		return false, err
+	}
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && (target == dir || strings.HasPrefix(target, dir+"/")) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // Chown implements Disk. Links are given away themselves, not what they lead to.
 func (Filesystem) Chown(dir, name string) error {
 	u, err := user.Lookup(name)

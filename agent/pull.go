@@ -40,21 +40,40 @@ func (s *session) pull(ctx context.Context) error {
 			return err
 		}
 	}
-	p := patience{Attempts: 5, Base: time.Second, Cap: 20 * time.Second}
-	var build release.ID
-	err = s.retry(ctx, p, func() (err error) {
-		build, err = s.channelBuild(ctx, cloud.Store)
-		return err
-	})
+	build, err := s.latest(ctx)
 	if err != nil {
-		return storeFault(err)
+		return err
+	}
+	if err := s.refused(ctx, lay, build); err != nil {
+		return err
 	}
 	if !lay.Has(build) {
-		if err := s.retry(ctx, p, func() error { return s.fetch(ctx, cloud.Store, lay, build) }); err != nil {
+		if err := s.retry(ctx, storePatience(), func() error { return s.fetch(ctx, cloud.Store, lay, build) }); err != nil {
 			return storeFault(err)
 		}
 	}
 	return s.activate(lay, build)
+}
+
+// latest reads which build the instance has to run.
+func (s *session) latest(ctx context.Context) (build release.ID, err error) {
+	cloud, err := s.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	err = s.retry(ctx, storePatience(), func() (err error) {
+		build, err = s.channelBuild(ctx, cloud.Store)
+		return err
+	})
+	if err != nil {
+		return "", storeFault(err)
+	}
+	return build, nil
+}
+
+// storePatience is how often S3 is asked, beyond what its client does itself.
+func storePatience() patience {
+	return patience{Attempts: 5, Base: time.Second, Cap: 20 * time.Second}
 }
 
 // activate switches current to build, which is whole on disk, and prunes.
@@ -72,7 +91,8 @@ func (s *session) activate(lay Layout, build release.ID) error {
 	if keep <= 0 {
 		keep = defaultKeep
 	}
-	return lay.prune(keep, build, before)
+	return lay.prune(retention{count: keep, bytes: s.conf.App.KeepBytes, busy: s.deps.Disk.Busy,
+		spare: []release.ID{build, before, release.ID(s.j.LastGood)}})
 }
 
 // storeFault gives an error of S3 a kind where it has none.

@@ -3,96 +3,83 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
-	"time"
 
 	"bakehouse/internal/fault"
 )
 
-const (
-	defaultHealthTimeout = time.Minute
-	firstPoll            = 100 * time.Millisecond
-	slowestPoll          = time.Second
-	oneProbe             = 5 * time.Second // time limit of a single health request
-)
+// channelMoves bounds how often first boot follows a channel that moves while
+// the app starts.
+const channelMoves = 5
+
+// startLatest starts the app, and goes on until the build that runs is the one
+// that the channel names at that moment: an instance that was born during a
+// deploy must not serve the old build.
+func (s *session) startLatest(ctx context.Context) error {
+	for range channelMoves {
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+		detail := s.detail
+		now, err := s.latest(ctx)
+		if err != nil {
+			return err
+		}
+		if string(now) == s.j.Build {
+			s.detail = detail
+			return nil
+		}
+		s.deps.Events.Note("the channel moved to build " + now.Short() + " meanwhile")
+		if err := s.pull(ctx); err != nil {
+			return err
+		}
+	}
+	return fault.Newf(fault.Timeout, "boot-agent first-boot", "starting %s: the channel moved %d times meanwhile", s.conf.App.Unit, channelMoves)
+}
 
 // start restarts the app's unit (which starts it when it is not active) and
-// waits until the app says it is healthy.
+// waits until the app says it is healthy. A build that does not get there makes
+// room for the last good one.
 func (s *session) start(ctx context.Context) error {
+	began := s.deps.Clock.Now()
+	err := s.launch(ctx)
+	var aborted abortError
+	switch {
+	case err == nil:
+		s.detail = fmt.Sprintf("%s healthy after %.1f s", s.conf.App.Unit, s.deps.Clock.Now().Sub(began).Seconds())
+		s.j.approve(s.j.Build)
+		return s.save()
+	case ctx.Err() != nil, errors.As(err, &aborted):
+		return err
+	}
+	return s.rollBack(ctx, err)
+}
+
+// launch brings the live release up and returns the verdict on it.
+func (s *session) launch(ctx context.Context) error {
+	if err := s.restart(ctx); err != nil {
+		return err
+	}
+	if err := s.reached(UnitStarted); err != nil {
+		return err
+	}
+	return s.healthy(ctx)
+}
+
+// restart has systemd start the app anew.
+func (s *session) restart(ctx context.Context) error {
 	unit := s.conf.App.Unit
 	// Chef may have started the unit in vain until systemd gave it up; a unit
 	// in that state refuses to start. Not failed is no error either.
 	_ = s.deps.Runner.Run(ctx, Command{Path: "systemctl", Args: []string{"reset-failed", unit}})
 	var out bytes.Buffer
-	if err := s.deps.Runner.Run(ctx, Command{Path: "systemctl", Args: []string{"restart", unit}, Out: &out}); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		return s.startFault(ctx, fmt.Errorf("starting %s: %w%s", unit, err, lastLine(out.String())))
+	err := s.deps.Runner.Run(ctx, Command{Path: "systemctl", Args: []string{"restart", unit}, Out: &out})
+	if err != nil && ctx.Err() == nil {
+		err = s.startFault(ctx, fmt.Errorf("starting %s: %w%s", unit, err, lastLine(out.String())))
 	}
-	if err := s.reached(UnitStarted); err != nil {
-		return err
-	}
-	began := s.deps.Clock.Now()
-	if err := s.healthy(ctx); err != nil {
-		return err
-	}
-	s.detail = fmt.Sprintf("%s healthy after %.1f s", unit, s.deps.Clock.Now().Sub(began).Seconds())
-	return nil
-}
-
-// healthy polls the health check until it passes, its time-out ends, or systemd
-// says that the unit has failed for good.
-func (s *session) healthy(ctx context.Context) error {
-	limit := time.Duration(s.conf.App.Health.Timeout)
-	if limit <= 0 {
-		limit = defaultHealthTimeout
-	}
-	deadline := s.deps.Clock.Now().Add(limit)
-	for wait := firstPoll; ; wait = min(2*wait, slowestPoll) {
-		err := s.probe(ctx)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if wait >= slowestPoll && s.unitFailed(ctx) {
-			return s.startFault(ctx, fmt.Errorf("waiting for %s: it has failed (%w)", s.conf.App.Unit, err))
-		}
-		if !s.deps.Clock.Now().Before(deadline) {
-			return s.startFault(ctx, fmt.Errorf("waiting for %s: not healthy after %s: %w", s.conf.App.Unit, limit, err))
-		}
-		if err := s.deps.Clock.Sleep(ctx, wait); err != nil {
-			return err
-		}
-	}
-}
-
-// probe asks once: the health URL where there is one, else systemd.
-func (s *session) probe(ctx context.Context) error {
-	if s.conf.App.Health.URL == "" {
-		return s.deps.Runner.Run(ctx, Command{Path: "systemctl", Args: []string{"is-active", "--quiet", s.conf.App.Unit}})
-	}
-	ctx, cancel := context.WithTimeout(ctx, oneProbe)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.conf.App.Health.URL, nil)
-	if err != nil {
-		return fault.New(fault.Usage, "correct the app's health.url in bakehouse.yaml", fmt.Errorf("asking %s: %w", s.conf.App.Health.URL, err))
-	}
-	res, err := s.deps.HTTP.Do(req)
-	if err != nil {
-		return err
-	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
-	_ = res.Body.Close()
-	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("GET %s: %s", s.conf.App.Health.URL, res.Status)
-	}
-	return nil
+	return err
 }
 
 // unitFailed says whether systemd has given the unit up.

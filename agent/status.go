@@ -20,7 +20,9 @@ type Status struct {
 	Node       string        `json:"node,omitempty"`
 	Region     string        `json:"region,omitempty"`
 	Group      string        `json:"group,omitempty"`
-	Current    string        `json:"current,omitempty"` // build id that ROOT/current points at
+	Current    string        `json:"current,omitempty"`   // build id that ROOT/current points at
+	LastGood   string        `json:"last_good,omitempty"` // build id that was healthy last
+	Refused    []Refusal     `json:"refused,omitempty"`   // builds that gave way to another one here
 	Reboots    int           `json:"reboots,omitempty"`
 	PeakRSSKiB int64         `json:"peak_rss_kib,omitempty"` // of the agent's own process
 	Stages     []StageStatus `json:"stages"`
@@ -62,6 +64,7 @@ func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, erro
 		st.State = stateOf(j, locked(filepath.Join(root, agentconf.StateDir, "lock")))
 	}
 	st.InstanceID, st.Node, st.Reboots, st.Deploy, st.Log = j.InstanceID, j.Node, j.Reboots, j.Deploy, j.Log
+	st.LastGood, st.Refused = j.LastGood, j.Refused
 	st.PeakRSSKiB = j.PeakRSSKiB
 	st.Leave = j.Leave
 	st.Region, st.Group = j.Identity.Region, j.Identity.Group()
@@ -101,11 +104,14 @@ func (st Status) Text(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "first boot\t%s\n", st.State)
 	for _, f := range []struct{ name, value string }{
-		{"instance", st.InstanceID}, {"node", st.Node}, {"group", st.Group}, {"release", st.Current},
+		{"instance", st.InstanceID}, {"node", st.Node}, {"group", st.Group}, {"release", st.Current}, {"last good", st.LastGood},
 	} {
 		if f.value != "" {
 			fmt.Fprintf(w, "%s\t%s\n", f.name, f.value)
 		}
+	}
+	for _, r := range st.Refused {
+		fmt.Fprintf(w, "refused\t%s at %s\n", r.Build, r.At.UTC().Format("2006-01-02 15:04:05Z"))
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "STAGE\tSTATE\tSTARTED\tSECONDS\tRUNS\tDETAIL")

@@ -47,7 +47,7 @@ type Chef interface {
 }
 
 // Command is a program to run. The agent runs chef-client, cinc-client,
-// systemctl and the programs that the configuration names.
+// systemctl, systemd-run and the programs that the configuration names.
 type Command struct {
 	Path string // absolute, or a name to look up
 	Args []string
@@ -71,6 +71,8 @@ type Disk interface {
 	// Free returns the bytes and inodes that a write below path may use.
 	// limited is false where the file system does not count inodes.
 	Free(path string) (bytes, inodes uint64, limited bool, err error)
+	// Busy says whether a program runs, or works, below dir.
+	Busy(dir string) (bool, error)
 	// Chown gives everything below dir to the user and the user's own group.
 	Chown(dir, user string) error
 }
@@ -106,6 +108,8 @@ const (
 	ReleaseInPlace  Point = "release in place"
 	Switched        Point = "current switched"
 	UnitStarted     Point = "unit started"
+	BuildRefused    Point = "build refused"
+	RolledBack      Point = "rolled back"
 	RebootRequested Point = "reboot recorded"
 
 	LeaveRecorded Point = "leave recorded"

@@ -56,6 +56,7 @@ type world struct {
 	unset      int           // how often the clock is found not set yet
 	chefRuns   int
 	healthAsks int
+	dialErr    error
 }
 
 // newWorld is a machine on which a first boot goes well.
@@ -152,7 +153,7 @@ func (w *world) promote(channel string, id release.ID) {
 func (w *world) agent() *Agent {
 	w.t.Helper()
 	a, err := New(w.conf, Deps{
-		Root: w.root, Metadata: w, Path: []string{"/opt/chef/bin", "/usr/bin"}, Runner: w, HTTP: w, Disk: Filesystem{}, Clock: w, ClockSet: w.clockSet, Events: w, Trace: w.trace,
+		Root: w.root, Metadata: w, Path: []string{"/opt/chef/bin", "/usr/bin"}, Runner: w, HTTP: w, Dial: w.dial, Disk: Filesystem{}, Clock: w, ClockSet: w.clockSet, Events: w, Trace: w.trace,
 		Cloud:  func(context.Context, string) (Cloud, error) { return Cloud{Secrets: w, Store: w}, nil },
 		Chef:   w.chef.dial,
 		NewKey: w.newKey,

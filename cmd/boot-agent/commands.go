@@ -32,10 +32,14 @@ Usage:
   boot-agent version      print the version
 
 Flags, after the command:
-  --config FILE   agent configuration (default ` + agentconf.ConfigPath + `)
+  --config FILE     agent configuration (default ` + agentconf.ConfigPath + `)
+  --retry-refused   of deploy: start the build although it was not healthy here before
 
 first-boot ends at once with 0 when it was completed for this instance id, and
 resumes when it was interrupted; the unit bakehouse-first-boot.service runs it.
+deploy keeps the old release serving until the new one is whole on disk. A build
+that is not healthy in time makes room for the last good one, which is started
+again, and is refused from then on (exit code 4); status names it.
 status ends with 0 when first boot is complete and with 4 when it failed, is
 still at work, was interrupted or never started: "state" in --json tells which.
 
@@ -48,8 +52,9 @@ Exit codes:
 
 // options are the flags of all commands.
 type options struct {
-	config string
-	json   bool
+	config       string
+	json         bool
+	retryRefused bool
 }
 
 // dispatch runs the command that args name.
@@ -77,6 +82,9 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 	case "first-boot":
 		return work(ctx, opts, out, errOut, (*agent.Agent).FirstBoot)
 	default:
+		if opts.retryRefused {
+			return work(ctx, opts, out, errOut, (*agent.Agent).DeployRefused)
+		}
 		return work(ctx, opts, out, errOut, (*agent.Agent).Deploy)
 	}
 }
@@ -95,8 +103,11 @@ func parse(name string, args []string) (opts options, help bool, err error) {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&opts.config, "config", agentconf.ConfigPath, "")
-	if name == "status" {
+	switch name {
+	case "status":
 		fs.BoolVar(&opts.json, "json", false, "")
+	case "deploy":
+		fs.BoolVar(&opts.retryRefused, "retry-refused", false, "")
 	}
 	err = fs.Parse(args)
 	switch {

@@ -30,7 +30,7 @@ func TestHelpRepeatsTheExitCodes(t *testing.T) {
 
 func TestUsageErrorsAreShort(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"firstboot"}, {"--version"}, {"status", "--yaml"}, {"first-boot", "now"}, {"deploy", "--json"}, {"deploy", "--config"}} {
+	for _, args := range [][]string{{}, {"firstboot"}, {"--version"}, {"status", "--yaml"}, {"first-boot", "now"}, {"deploy", "--json"}, {"first-boot", "--retry-refused"}, {"deploy", "--config"}} {
 		code, out, errOut := call(args...)
 		if code != 2 || out != "" || strings.Count(errOut, "\n") > 5 || !strings.HasPrefix(errOut, "boot-agent: error: ") || !strings.Contains(errOut, "  next: ") {
 			t.Errorf("%q: exit %d, stdout %q, stderr\n%s", args, code, out, errOut)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -44,6 +45,7 @@ func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*age
 			Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		Dial:     (&net.Dialer{}).DialContext,
 		Disk:     agent.Filesystem{},
 		Clock:    agent.SystemClock{},
 		ClockSet: agent.ClockSet,

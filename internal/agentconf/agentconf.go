@@ -101,14 +101,21 @@ type App struct {
 	Keep    int    `json:"keep"`            // releases kept on disk; 0 means 3
 	Health  Health `json:"health"`
 
+	KeepBytes     int64    `json:"keep_bytes,omitempty"`     // of all releases together; 0: no limit
 	PublicKeys    []string `json:"public_keys,omitempty"`    // ed25519:BASE64; whose manifests and channels are trusted
 	AllowUnsigned bool     `json:"allow_unsigned,omitempty"` // what nobody in PublicKeys has signed is taken, too
 }
 
-// Health says when a started app counts as up.
+// Health says when a started app counts as up: when every check that is set
+// passes, and goes on passing for Hold. With none set systemd is asked whether
+// the unit is active, which for a unit of Type=notify means that the app itself
+// has said so.
 type Health struct {
-	URL     string   `json:"url"`     // HTTP 2xx means healthy
-	Timeout Duration `json:"timeout"` // 0 means 60s
+	URL     string   `json:"url"`               // HTTP 2xx means healthy
+	TCP     string   `json:"tcp,omitempty"`     // HOST:PORT that takes connections
+	Command string   `json:"command,omitempty"` // run by sh as the app's owner in the release; 0 means healthy
+	Hold    Duration `json:"hold,omitzero"`     // how long the checks must go on passing
+	Timeout Duration `json:"timeout"`           // 0 means 60s
 }
 
 // Parse reads agent.json strictly: an unknown key is an error.

@@ -42,6 +42,7 @@ func checks() map[string]check {
 		"onrebalance":   among("note", "leave"),
 		"user":          like("user name", `[a-z_][a-z0-9_-]{0,31}`),
 		"volume":        between(1, 16384), // EBS gp3's limits, in GB
+		"bastion":       like("USER@HOST or USER@HOST:PORT", `[^@\s/]+@[^@\s/]+`),
 		"volumetype":    among("gp2", "gp3", "io1", "io2"),
 		"iops":          between(100, 256000), // io1's least to io2's most; the bake knows each type's own
 		"throughput":    between(125, 2000),   // gp3's limits, in MiB/s
@@ -51,6 +52,9 @@ func checks() map[string]check {
 		"kmskey":        like("KMS key id, ARN or alias/NAME", `([0-9a-f-]{36}|mrk-[0-9a-f]{32}|alias/[A-Za-z0-9/_-]+|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+)`),
 		"attempts":      between(1, 20),
 		"keep":          between(1, 100),
+		"mib":           between(1, 1<<24),
+		"hostport":      like("HOST:PORT", `[A-Za-z0-9.-]+:[0-9]{1,5}`),
+		"command":       {what: "shell command", bad: func(s string) bool { return strings.TrimSpace(s) == "" }},
 		"publickey":     like("ed25519:BASE64 public key", `ed25519:[A-Za-z0-9+/]{43}=`),
 		"sha256":        like("64 hex digits", `[0-9a-f]{64}`),
 		"tag":           {what: "KEY: VALUE, no prefix aws: or bakehouse:", bad: badTag},

@@ -69,6 +69,10 @@ type Bake struct {
 
 	Attributes string `yaml:"attributes" is:"path" doc:"JSON file of attributes that the builder's and every instance's node start with"`
 
+	Bastion           string `yaml:"bastion" is:"bastion" doc:"machine that SSH to the builder goes through"`
+	BastionKey        string `yaml:"bastion_key" is:"path" doc:"private key (without passphrase) for it; the SSH agent's keys when left out"`
+	BastionKnownHosts string `yaml:"bastion_known_hosts" is:"path" doc:"known_hosts file with its host key; ~/.ssh/known_hosts when left out"`
+
 	Spot bool   `yaml:"spot" is:"yesno" default:"false" doc:"try spot capacity for the builder first, then on-demand"`
 	Arch string `yaml:"arch" is:"arch" doc:"architecture of the image; the base image's when left out, and the default base image follows it"`
 
@@ -92,14 +96,19 @@ type App struct {
 	Keep    int      `yaml:"keep" is:"keep" default:"3" doc:"releases kept on the instance's disk"`
 	Health  Health   `yaml:"health"`
 
+	KeepMiB       int      `yaml:"keep_mib" is:"mib" doc:"MiB that all kept releases may take together, but for the live and the last good one; no limit when left out"`
 	SignKey       string   `yaml:"sign_key" is:"path" doc:"private key (Ed25519, PEM) that deployctl signs builds and channels with"`
 	PublicKeys    []string `yaml:"public_keys" is:"publickey" doc:"keys that instances trust, baked into the image; deployctl keygen prints one"`
 	AllowUnsigned bool     `yaml:"allow_unsigned" is:"yesno" default:"false" doc:"let instances run builds that no trusted key has signed"`
 }
 
-// Health says when a started app counts as up.
+// Health says when a started app counts as up: when every check that is set
+// passes. With none set the unit must be active.
 type Health struct {
 	URL     string        `yaml:"url" is:"url" doc:"answers with a 2xx status when the app is up; asked on the instance itself"`
+	TCP     string        `yaml:"tcp" is:"hostport" doc:"takes connections when the app is up"`
+	Command string        `yaml:"command" is:"command" doc:"ends with 0 when the app is up; run by sh as the app's owner, in the release"`
+	Hold    time.Duration `yaml:"hold" is:"duration" doc:"time that the checks must go on passing without a break"`
 	Timeout time.Duration `yaml:"timeout" is:"duration" default:"60s" doc:"time to become healthy"`
 }
 
@@ -145,7 +154,7 @@ func Load(path string, mustExist bool) (Config, error) {
 
 // paths are the settings that name files.
 func (b *Bake) paths() []*string {
-	return []*string{&b.ChefRepo, &b.AgentBinary, &b.ChefPackage, &b.Attributes}
+	return []*string{&b.ChefRepo, &b.AgentBinary, &b.ChefPackage, &b.Attributes, &b.BastionKey, &b.BastionKnownHosts}
 }
 
 // resolveAll resolves paths that stand in file.
