@@ -9,6 +9,7 @@ import (
 
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/host"
 )
 
 // The values of Inputs.ChefMode.
@@ -56,6 +57,7 @@ type Inputs struct {
 	SSHUser         string
 	RootVolumeGB    int // 0: the base image's
 	Disk            Disk
+	Bastion         host.BastionSpec // without an address: none
 	Metadata        Metadata
 	InstanceProfile string
 
@@ -72,11 +74,12 @@ type Inputs struct {
 	AgentEnv    map[string]string // environment of the agent's unit
 	Agent       agentconf.Config  // role, environment, bake id and run list are filled in
 
-	AllowKeys   []string          // shell patterns of private keys that may stay in the image
-	Tags        map[string]string // extra tags
-	CI          map[string]string // BUILD_URL, JOB_NAME, GIT_COMMIT, as far as set
-	ExpireAfter time.Duration     // builders and unfinished images count as lost after this
-	Timeout     time.Duration     // of the whole bake
+	KeepOnFailure bool              // leave a failed bake as it is until it expires, but for an interrupted one
+	AllowKeys     []string          // shell patterns of private keys that may stay in the image
+	Tags          map[string]string // extra tags
+	CI            map[string]string // BUILD_URL, JOB_NAME, GIT_COMMIT, as far as set
+	ExpireAfter   time.Duration     // builders and unfinished images count as lost after this
+	Timeout       time.Duration     // of the whole bake
 }
 
 // withDefaults fills what may be left out.
@@ -124,6 +127,8 @@ func (in Inputs) validate() error {
 		{in.ChefPackage != "" && !isSHA256(in.ChefPackageSHA256), "the Chef package has no SHA-256", "add --chef-package-sha256 with its 64 hex digits"},
 		{in.ChefPackage == "" && in.ChefPackageSHA256 != "", "a SHA-256 is given for no Chef package", "add --chef-package PATH|URL"},
 		{in.SecurityGroup != "" && in.AllowFrom != "", "a security group of yours is not opened to anybody", "drop either --security-group or --allow-from"},
+		{in.Bastion.Address != "" && in.Address == AddressPublic, "the builder's public address and a bastion exclude each other", "drop either --bastion or --address public"},
+		{in.Bastion.Address != "" && in.SecurityGroup == "" && in.AllowFrom == "", "nothing says by which address the bastion reaches the builder", "add --allow-from with the bastion's private address, or --security-group"},
 		{in.AllowFrom != "" && !isCIDR(in.AllowFrom), "allowed source " + quote(in.AllowFrom) + " is not a CIDR", "write it like 203.0.113.7/32"},
 		{in.RootVolumeGB < 0 || in.RootVolumeGB > 16384, "the root volume's size is out of range", "use 1 to 16384 GB"},
 		{in.ExpireAfter < in.Timeout, "the builder would expire (" + in.ExpireAfter.String() + ") before the time-out (" + in.Timeout.String() + ")", "raise --expire-after or lower --timeout"},

@@ -40,6 +40,9 @@ func (w World) resolveNetwork(ctx context.Context, in Inputs) (network, error) {
 	}
 	n := network{vpc: aws.ToString(subnets[0].VpcId), address: in.Address, allowFrom: in.AllowFrom, places: places(in.Subnets, subnets)}
 	local, err := w.LocalAddr(cidrs[0].Addr().Next())
+	if n.address == AddressAuto && in.Bastion.Address != "" {
+		n.address = AddressPrivate // of a subnet that need not know the internet
+	}
 	if n.address == AddressAuto {
 		n.address = chooseAddress(local, cidrs, allPublic(subnets))
 	}

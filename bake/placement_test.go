@@ -1,6 +1,9 @@
 package bake
 
 import (
+	"context"
+	"errors"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -9,6 +12,7 @@ import (
 	"testing"
 
 	"bakehouse/internal/fault"
+	"bakehouse/internal/host"
 )
 
 func TestPlacementsAndWhatAFailureRulesOut(t *testing.T) {
@@ -161,6 +165,10 @@ func TestLaunchSettingsThatCannotBeRight(t *testing.T) {
 		"--arch says arm64":              func(in *Inputs) { in.Arch = "arm64" },
 		`"small" is no instance type`:    func(in *Inputs) { in.InstanceTypes = []string{"small"} },
 		`subnet "vpc-1"`:                 func(in *Inputs) { in.Subnets = []string{"vpc-1"} },
+		"exclude each other":             func(in *Inputs) { in.Bastion.Address, in.Address = "a@b", AddressPublic },
+		"by which address the bastion":   func(in *Inputs) { in.Bastion.Address = "a@b" },
+		"names no user and host":         func(in *Inputs) { in.Bastion.Address, in.AllowFrom = "b", "10.0.0.1/32" },
+		"the bastion's known hosts":      func(in *Inputs) { in.Bastion.Address, in.AllowFrom = "a@b", "10.0.0.1/32" },
 		"hop limit of 65":                func(in *Inputs) { in.Metadata.HopLimit = 65 },
 	} {
 		f := newFakes(t)
@@ -187,5 +195,31 @@ func TestTypeAndAgentFollowTheArchitecture(t *testing.T) {
 		if got := filepath.Base(agentIn(dir, arch)); got != want {
 			t.Errorf("%s takes %s, want %s", arch, got, want)
 		}
+	}
+}
+
+func TestTheBastionIsOnTheWayToTheBuilder(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	dir := t.TempDir()
+	key, err := newKeyPair("jump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(os.WriteFile(filepath.Join(dir, "key"), []byte(key.privatePEM), 0o600), os.WriteFile(filepath.Join(dir, "known"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.in.Bastion = host.BastionSpec{Address: "a@b", KeyFile: filepath.Join(dir, "key"), KnownHosts: filepath.Join(dir, "known")}
+	f.in.AllowFrom = "10.0.0.1/32"
+	f.LocalAddr = func(netip.Addr) (netip.Addr, error) { return netip.ParseAddr("192.0.2.1") } // far from the builder
+	var target host.Target
+	f.Connect = func(_ context.Context, to host.Target) (Machine, error) { target = to; return f.machine, nil }
+	p := f.plan(t)
+	if _, err := f.Bake(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if target.Via == nil || p.Launch.Address != AddressPrivate || !strings.Contains(p.Text(), "a@b") {
+		t.Errorf("via %v, by the %s address", target.Via, p.Launch.Address)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bakehouse/internal/agentconf"
+	"bakehouse/internal/host"
 )
 
 // Recipe is all that decides what is in the image. Two bakes of the same
@@ -77,6 +78,7 @@ type Plan struct {
 	agentFile packageFile
 	chefFile  packageFile
 	chefCA    []byte
+	bastion   *host.Bastion // nil: none
 	started   time.Time
 	resolved  StepTime
 }
@@ -140,6 +142,9 @@ func (p Plan) Text() string {
 		line("network", "security group %s", l.SecurityGroup)
 	} else {
 		line("network", "own security group in %s, port 22 from %s", l.VPC, l.AllowFrom)
+	}
+	if via := p.inputs.Bastion.Address; via != "" {
+		line("bastion", "%s", via)
 	}
 	line("chef", "%s mode, package: %s", r.ChefMode, orNone(r.ChefPackage))
 	line("agent", "boot-agent %s, nodes register at %s", short(r.AgentSHA256), r.Agent.Chef.ServerURL)

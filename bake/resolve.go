@@ -82,6 +82,11 @@ func (p *Plan) readFiles() (err error) {
 	if p.chefCA, err = caBundle(p.inputs); err != nil {
 		return err
 	}
+	if p.inputs.Bastion.Address != "" {
+		if p.bastion, err = p.inputs.Bastion.Open(); err != nil {
+			return err
+		}
+	}
 	p.inputs.Agent.Attributes, err = firstBootAttributes(p.inputs.Attributes)
 	return err
 }

@@ -278,7 +278,7 @@ func (s *Session) connect(ctx context.Context) error {
 }
 
 func (s *Session) target() host.Target {
-	return host.Target{Addr: s.addr, User: s.plan.Launch.SSHUser, Signer: s.userKey.signer, HostKey: s.hostKey.public}
+	return host.Target{Addr: s.addr, User: s.plan.Launch.SSHUser, Signer: s.userKey.signer, HostKey: s.hostKey.public, Via: s.plan.bastion}
 }
 
 // disconnect closes the connection; a connection that is broken is closed.

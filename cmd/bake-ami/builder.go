@@ -1,11 +1,14 @@
 package main
 
 import (
+	"path/filepath"
+
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/bake"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
+	"bakehouse/internal/host"
 )
 
 // builder reads what the builder is like: flags win over the file.
@@ -20,6 +23,16 @@ func builder(c *cli.Context, b config.Bake, in *bake.Inputs) {
 	}
 	in.Metadata = bake.Metadata{HopLimit: pick(c, "metadata-hop-limit", c.Int("metadata-hop-limit"), b.MetadataHopLimit),
 		Tags: yes(c, "metadata-tags", b.MetadataTags)}
+}
+
+// bastion reads how SSH gets to the builder.
+func (d deps) bastion(c *cli.Context, b config.Bake) host.BastionSpec {
+	spec := host.BastionSpec{Address: cliapp.String(c, "bastion", b.Bastion), KeyFile: cliapp.String(c, "bastion-key", b.BastionKey),
+		KnownHosts: cliapp.String(c, "bastion-known-hosts", b.BastionKnownHosts), AgentSocket: d.Getenv("SSH_AUTH_SOCK")}
+	if spec.KnownHosts == "" {
+		spec.KnownHosts = filepath.Join(d.Getenv("HOME"), ".ssh", "known_hosts")
+	}
+	return spec
 }
 
 // list returns a repeatable flag's values when it was given, else the file's.

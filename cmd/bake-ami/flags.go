@@ -47,6 +47,9 @@ func launchFlags() []cli.Flag {
 func builderFlags() []cli.Flag {
 	const group = "launch"
 	return []cli.Flag{
+		&cli.StringFlag{Category: group, Name: "bastion", Usage: "reach the builder through `USER@HOST[:PORT]` (bake.bastion)"},
+		&cli.StringFlag{Category: group, Name: "bastion-key", Usage: "private key `FILE` for the bastion, without passphrase (bake.bastion_key; default: the SSH agent's keys)"},
+		&cli.StringFlag{Category: group, Name: "bastion-known-hosts", Usage: "known_hosts `FILE` with the bastion's host key (bake.bastion_known_hosts; default: ~/.ssh/known_hosts)"},
 		&cli.BoolFlag{Category: group, Name: "spot", Usage: "try spot capacity first, then on-demand (bake.spot)"},
 		&cli.StringFlag{Category: group, Name: "arch", Usage: "`ARCH` of the image, amd64 or arm64; base image, type and agent follow it (bake.arch; default: the base image's)"},
 		&cli.StringFlag{Category: group, Name: "root-volume-type", Usage: "`TYPE` of the root volume: gp3, gp2, io1 or io2 (bake.root_volume_type)"},

@@ -117,6 +117,7 @@ func (d deps) inputs(c *cli.Context, file config.Config, role string) (bake.Inpu
 	}
 	in.AgentDir = ownFolder()
 	builder(c, b, &in)
+	in.Bastion = d.bastion(c, b)
 	var err error
 	if in.Tags, err = tags(b.Tags, c.StringSlice("tag")); err != nil {
 		return in, err

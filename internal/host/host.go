@@ -25,12 +25,13 @@ var (
 	ErrLost    = errors.New("the connection was lost") // also what a reboot looks like
 )
 
-// Target is a machine to reach. All fields are required.
+// Target is a machine to reach. All fields but Via are required.
 type Target struct {
 	Addr    string        // host:port
 	User    string        // login name
 	Signer  ssh.Signer    // the user's key
 	HostKey ssh.PublicKey // the only host key that is accepted
+	Via     *Bastion      // nil: straight
 }
 
 // Command is one command on the machine.
@@ -81,7 +82,10 @@ func dial(ctx context.Context, t Target, every, silence time.Duration) (*SSH, er
 	if t.Addr == "" || t.User == "" || t.Signer == nil || t.HostKey == nil {
 		return nil, errors.New("connecting over SSH: address, user, key and host key are required")
 	}
-	conn, err := (&net.Dialer{KeepAlive: keepAlive}).DialContext(ctx, "tcp", t.Addr)
+	conn, err := t.connect(ctx)
+	if errors.Is(err, errBastion) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fault.New(fault.Check, "check the machine's address, security group and route", ended(ctx, fmt.Errorf("connecting over SSH: %w", err)))
 	}
@@ -200,7 +204,7 @@ func wait(ctx context.Context, every time.Duration, dial func(context.Context) (
 		if errors.Is(err, ErrHostKey) || errors.Is(err, ErrAuth) {
 			bad++
 		}
-		if bad >= badTries {
+		if bad >= badTries || (errors.Is(err, errBastion) && ctx.Err() == nil) {
 			return nil, fmt.Errorf("waiting for SSH: %w", err)
 		}
 		if ctx.Err() == nil { // else it only says that the time is over
