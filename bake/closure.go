@@ -33,17 +33,24 @@ func (r remember) Role(ctx context.Context, name string) (chefrepo.Role, error) 
 	if err != nil {
 		return role, err
 	}
-	b, err := json.Marshal(role)
-	if err != nil {
+	if r.contents["role:"+name], err = jsonDigest(role); err != nil {
 		return role, fmt.Errorf("hashing role %s: %w", name, err)
 	}
-	r.contents["role:"+name] = digest(b)
 	return role, nil
 }
 
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
+}
+
+// jsonDigest hashes v's JSON, in which maps are sorted.
+func jsonDigest(v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	return digest(b), nil
 }
 
 func runList(role string) []string { return []string{"role[" + role + "]"} }
@@ -71,13 +78,13 @@ func (w World) serverClosure(ctx context.Context, in Inputs) (closure, error) {
 		return c, chefFault("looking for role "+in.Role, err)
 	}
 	if len(c.expansion.Recipes) == 0 {
-		return c, nil
+		return c, w.serverContents(ctx, in, c)
 	}
 	c.cookbooks, err = w.Chef.SolveCookbooks(ctx, in.Environment, c.expansion.Recipes)
 	if err != nil {
 		return c, chefFault("solving the cookbooks of role "+in.Role, err)
 	}
-	return c, nil
+	return c, w.serverContents(ctx, in, c)
 }
 
 // localClosure does the same from a chef-repo on disk.
@@ -87,7 +94,8 @@ func localClosure(ctx context.Context, in Inputs) (closure, error) {
 	if err != nil {
 		return c, keepKind(err, fault.Usage, err)
 	}
-	if _, ok := repo.Environment(in.Environment); !ok {
+	env, ok := repo.Environment(in.Environment)
+	if !ok {
 		return c, fault.Newf(fault.Usage, "create the file, or correct --environment",
 			"looking for environment %q: there is no environments/%s.json in %s", in.Environment, in.Environment, in.ChefRepo)
 	}
@@ -103,13 +111,14 @@ func localClosure(ctx context.Context, in Inputs) (closure, error) {
 		return c, fault.Newf(fault.Usage, "add what is missing to "+in.ChefRepo+"/cookbooks (berks vendor, knife supermarket)",
 			"looking for the cookbooks of role %s: missing are %s", in.Role, strings.Join(names, "; "))
 	}
+	if c.contents["environment:"+in.Environment], err = jsonDigest(env); err != nil {
+		return c, fmt.Errorf("hashing environment %s: %w", in.Environment, err)
+	}
 	for _, cb := range repo.Needed(c.expansion) {
 		c.cookbooks[cb.Name] = cb.Version
-		b, err := json.Marshal(cb.Files)
-		if err != nil {
+		if c.contents["cookbook:"+cb.Name], err = jsonDigest(cb.Files); err != nil {
 			return c, fmt.Errorf("hashing cookbook %s: %w", cb.Name, err)
 		}
-		c.contents["cookbook:"+cb.Name] = digest(b)
 	}
 	return c, nil
 }

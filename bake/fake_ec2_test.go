@@ -2,6 +2,7 @@ package bake
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,6 +22,7 @@ type thing struct {
 	state           string
 	tags            map[string]string
 	snapshot        string
+	created         string     // date of an image
 	params          url.Values // of the call that made it
 }
 
@@ -166,7 +168,7 @@ func (f *fakeEC2) image(action string, p url.Values) string {
 		return "<imageId>" + i.id + "</imageId>"
 	case "DescribeImages":
 		out := f.list("imagesSet", f.images, p, func(i *thing) string {
-			return "<imageId>" + i.id + "</imageId><name>" + i.name + "</name><imageState>" + i.state + "</imageState><imageOwnerId>1</imageOwnerId><architecture>x86_64</architecture><rootDeviceName>/dev/sda1</rootDeviceName>" +
+			return i.tagSet() + "<imageId>" + i.id + "</imageId><creationDate>" + i.created + "</creationDate><name>" + i.name + "</name><imageState>" + i.state + "</imageState><imageOwnerId>1</imageOwnerId><architecture>x86_64</architecture><rootDeviceName>/dev/sda1</rootDeviceName>" +
 				item("blockDeviceMapping", "<deviceName>/dev/sda1</deviceName><ebs><volumeSize>8</volumeSize><snapshotId>"+i.snapshot+"</snapshotId></ebs>")
 		})
 		for _, i := range f.images {
@@ -226,11 +228,22 @@ func (t *thing) matches(p url.Values) bool {
 		if tag, ok := strings.CutPrefix(name, "tag:"); ok {
 			have = t.tags[tag]
 		}
+		if _, ok := t.tags[want]; ok && name == "tag-key" {
+			continue
+		}
 		if name != "vpc-id" && have != want {
 			return false
 		}
 	}
 	return true
+}
+
+func (t *thing) tagSet() string {
+	var tags []string
+	for _, k := range slices.Sorted(maps.Keys(t.tags)) {
+		tags = append(tags, "<key>"+k+"</key><value>"+t.tags[k]+"</value>")
+	}
+	return item("tagSet", tags...)
 }
 
 func item(set string, items ...string) string {

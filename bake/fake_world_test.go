@@ -49,7 +49,9 @@ type fakeChef struct {
 	names   []string // client NAME, node NAME
 	refuse  string   // the next method of this name fails
 	asOwner string
-	node    chefapi.Node
+	// content is that of all cookbooks, attribute the environment's.
+	content, attribute string
+	node               chefapi.Node
 }
 
 func (c *fakeChef) fail(method string) error {

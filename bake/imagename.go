@@ -31,6 +31,7 @@ type ImageInputs struct {
 	Description    string        // template
 	DeprecateAfter time.Duration // age at which EC2 stops offering the image; 0: never
 	Protect        bool          // against being deregistered
+	Rebake         bool          // also when there is an image of the same inputs
 }
 
 func (in ImageInputs) withDefaults() ImageInputs {

@@ -1,9 +1,6 @@
 package bake
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,17 +45,6 @@ type Base struct {
 	AskedFor     string   `json:"asked_for"` // the selector it was found by
 }
 
-// Digest is a hash of the recipe: the same digest, the same image.
-func (r Recipe) Digest() string {
-	r.Base.AskedFor, r.Base.Name = "", "" // how it was found does not change it
-	b, err := json.Marshal(r)             // maps come out sorted
-	if err != nil {
-		return "" // cannot happen: strings, numbers and maps of them
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
 // Plan says what a bake will do. It is made by Resolve and only read.
 type Plan struct {
 	BakeID    string `json:"bake_id"` // ULID
@@ -72,6 +58,9 @@ type Plan struct {
 	Tags        TagSet    `json:"tags"`       // of everything the bake makes
 	Deadline    time.Time `json:"deadline"`   // when the bake gives up
 	ExpiresAt   time.Time `json:"expires_at"` // when the builder destroys itself
+
+	// Reuse is a finished image of the same inputs; a bake then returns it.
+	Reuse *Known `json:"reuse,omitempty"`
 
 	inputs    Inputs
 	owner     Identity
@@ -116,7 +105,7 @@ type Launch struct {
 	Metadata        Metadata    `json:"metadata"`
 }
 
-// Empty says whether there is nothing to do; a bake always has something.
+// Empty says whether there is nothing to do: the image exists.
 func (p Plan) Empty() bool { return len(p.Steps) == 0 }
 
 // Text renders the plan for people.
@@ -148,6 +137,10 @@ func (p Plan) Text() string {
 	}
 	line("chef", "%s mode, package: %s", r.ChefMode, orNone(r.ChefPackage))
 	line("agent", "boot-agent %s, nodes register at %s", short(r.AgentSHA256), r.Agent.Chef.ServerURL)
+	if p.Reuse != nil {
+		line("image", "%s exists and has the same inputs: nothing to do (--rebake bakes anew)", p.Reuse.ID)
+		return b.String()
+	}
 	line("image", "%s (%s)", p.ImageName, p.Description)
 	line("steps", "%s", strings.Join(p.stepNames(), ", "))
 	line("gives up", "%s; the builder destroys itself at %s", p.Deadline.UTC().Format(time.RFC3339), p.ExpiresAt.UTC().Format(time.RFC3339))

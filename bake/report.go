@@ -9,7 +9,8 @@ import (
 // Report is what a bake has to say when it ends, well or not.
 type Report struct {
 	BakeID    string    `json:"bake_id"`
-	Result    string    `json:"result"` // done, failed
+	Result    string    `json:"result"` // done, reused, failed
+	Reused    bool      `json:"reused"` // the image is an earlier bake's, of the same inputs
 	Role      string    `json:"role"`
 	Region    string    `json:"region"`
 	Account   string    `json:"account"`

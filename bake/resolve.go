@@ -67,10 +67,13 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 		return Plan{}, err
 	}
 	p.Recipe, p.inputs, p.owner, p.agentFile = recipe(in, c, base, agent), in, who, agent
+	if err := p.ownContents(); err != nil {
+		return p, err
+	}
 	if p, err = p.finish(net, now); err != nil {
 		return p, err
 	}
-	return p, w.nameIsFree(ctx, p.ImageName)
+	return w.reuseOrName(ctx, p)
 }
 
 // readFiles reads the files that inputs name, but for the agent, which has to

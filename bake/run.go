@@ -28,6 +28,10 @@ const (
 // fault.Leftover when the image is made, or the bake was interrupted, and
 // something could not be removed (Report.Leftover lists it).
 func (w World) Bake(ctx context.Context, plan Plan) (Report, error) {
+	if plan.Reuse != nil {
+		w.Reporter.Info("image " + plan.Reuse.ID + " has the same inputs: reused (--rebake bakes anew)")
+		return plan.reused(w.Clock.Now()), nil
+	}
 	s, err := w.session(plan)
 	if err != nil {
 		return Report{}, err

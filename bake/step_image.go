@@ -43,7 +43,7 @@ func (s *Session) createImage(ctx context.Context) error {
 // imageRequest tags image and snapshots in the call itself. They carry an
 // expiry until the bake is done: an image that nobody finished is waste.
 func (p Plan) imageRequest(instance string) *ec2.CreateImageInput {
-	more := map[string]string{TagBase: p.Recipe.Base.ID, TagDigest: p.Digest}
+	more := map[string]string{TagBase: p.Recipe.Base.ID, TagDigest: p.Digest, TagInputs: partsTag(p.Recipe.Parts())}
 	return &ec2.CreateImageInput{
 		InstanceId: aws.String(instance), Name: aws.String(p.ImageName),
 		Description: aws.String(p.Description),

@@ -19,7 +19,8 @@ const (
 	TagExpires  = "bakehouse:expires-at" // RFC 3339, UTC
 	TagBase     = "bakehouse:base-image"
 	TagDigest   = "bakehouse:inputs-digest"
-	maxTagValue = 256 // characters, EC2's limit
+	TagInputs   = "bakehouse:inputs" // digests of the groups of inputs
+	maxTagValue = 256                // characters, EC2's limit
 )
 
 // ciTags names the tags that carry Jenkins' variables.

@@ -87,6 +87,8 @@ type Identity struct {
 type ChefServer interface {
 	chefrepo.RoleSource
 	EnvironmentExists(ctx context.Context, name string) (bool, error)
+	Environment(ctx context.Context, name string) (chefrepo.Environment, error)
+	CookbookDigest(ctx context.Context, name, version string) (string, error)
 	SolveCookbooks(ctx context.Context, environment string, runList []string) (map[string]string, error)
 	CreateClient(ctx context.Context, name string, publicPEM []byte) error
 	DeleteClient(ctx context.Context, name string) error

@@ -40,7 +40,7 @@ func newApp(d deps) *cli.App {
 			"Names in brackets are keys of bakehouse.yaml.",
 		Flags:    flags(),
 		Action:   d.run,
-		Commands: []*cli.Command{sweepCommand(d), abortCommand(d), configCommand(d)},
+		Commands: append([]*cli.Command{sweepCommand(d), abortCommand(d), configCommand(d)}, imageCommands(d)...),
 	}
 }
 
@@ -72,7 +72,9 @@ func (d deps) run(c *cli.Context) error {
 		reporter.Close()
 		return d.printPlan(o.output, plan)
 	}
-	reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", plan.BakeID, plan.Recipe.Role, plan.Recipe.Base.ID, plan.Recipe.Base.Name))
+	if !plan.Empty() {
+		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", plan.BakeID, plan.Recipe.Role, plan.Recipe.Base.ID, plan.Recipe.Base.Name))
+	}
 	report, err := w.Bake(c.Context, plan)
 	reporter.Close()
 	return d.finish(o, report, err)

@@ -22,6 +22,7 @@ func imageFlags() []cli.Flag {
 		&cli.StringFlag{Category: group, Name: "description", Usage: "describe the image by `TEMPLATE`, filled in as the name is (image.description)"},
 		&cli.StringFlag{Category: group, Name: "deprecate-after", Usage: "have EC2 stop offering the image at this `AGE`, for example 90d (image.deprecate_after)"},
 		&cli.BoolFlag{Category: group, Name: "protect", Usage: "protect the image against being deregistered (image.protect)"},
+		&cli.BoolFlag{Category: group, Name: "rebake", Usage: "bake although there is a finished image of the same inputs"},
 	}
 }
 
@@ -30,6 +31,7 @@ func imageInputs(c *cli.Context, file config.Image, in *bake.Inputs) (err error)
 	in.ImageName = cliapp.String(c, "image-name", file.Name)
 	in.Description = cliapp.String(c, "description", file.Description)
 	in.Protect = c.Bool("protect") || file.Protect && !c.IsSet("protect")
+	in.Rebake = c.Bool("rebake")
 	in.DeprecateAfter, err = age("--deprecate-after", cliapp.String(c, "deprecate-after", file.DeprecateAfter))
 	return err
 }
@@ -52,3 +54,6 @@ func age(flag, text string) (time.Duration, error) {
 	}
 	return time.Duration(n) * unit, nil
 }
+
+// imageCommands are the commands about images that bakes have made.
+func imageCommands(d deps) []*cli.Command { return []*cli.Command{explainCommand(d)} }

@@ -39,3 +39,18 @@ func TestImageFlagsWinOverTheFile(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainAndRebakeTakeTheBakesFlags(t *testing.T) {
+	t.Parallel()
+	if r := run(t, fileForImages(), nil, "explain", "--role", "web", "--base", "ami-1"); r.got == nil || r.got.in.Base != "ami-1" || !r.got.in.Rebake {
+		t.Errorf("explain: exit %d, %+v: %s", r.code, r.got, r.stderr)
+	}
+	if r := run(t, fileForImages(), nil, "--role", "web", "--rebake"); r.got == nil || !r.got.in.Rebake {
+		t.Errorf("--rebake: exit %d: %s", r.code, r.stderr)
+	}
+	for _, args := range [][]string{{"explain", "web"}, {"explain", "--role", "web", "--role", "db"}, {"explain", "--role", "web", "--bogus"}, {"explain", "--role", "web", "--output", "xml"}} {
+		if r := run(t, fileForImages(), nil, args...); r.code != 2 || r.got != nil {
+			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
+		}
+	}
+}

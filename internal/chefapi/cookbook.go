@@ -79,19 +79,11 @@ func (c *Client) hasCookbook(ctx context.Context, cb chefrepo.Cookbook) (bool, e
 	if err != nil {
 		return false, err
 	}
-	have, want := map[string]string{}, map[string]string{}
-	for _, segment := range append(segments(), "all_files") {
-		items, _ := reply[segment].([]any)
-		for _, i := range items {
-			if f, ok := i.(map[string]any); ok {
-				have[fmt.Sprint(f["path"])] = fmt.Sprint(f["checksum"])
-			}
-		}
-	}
+	want := map[string]string{}
 	for _, f := range cb.Files {
 		want[f.Path] = f.MD5
 	}
-	return maps.Equal(have, want), nil
+	return maps.Equal(files(reply), want), nil
 }
 
 // source says where the bytes of a checksum are.

@@ -201,8 +201,21 @@ func uploadTwice(t *testing.T, s server) {
 	write("cookbooks/tiny/files/b.txt", "b\n")
 	upload(Uploaded{Roles: 1, Environments: 1, Cookbooks: 1, Files: 5})
 	upload(Uploaded{Unchanged: 3})
+	before, err := c.CookbookDigest(ctx, "tiny", "1.0.0")
+	if err != nil || len(before) != 64 {
+		t.Errorf("digest %q, %v", before, err)
+	}
 	write("cookbooks/tiny/recipes/default.rb", "log 'changed'\n")
 	upload(Uploaded{Cookbooks: 1, Files: 1, Unchanged: 2})
+	if after, err := c.CookbookDigest(ctx, "tiny", "1.0.0"); err != nil || after == before {
+		t.Errorf("other content under the same version has digest %q, %v", after, err)
+	}
+	if _, err := c.CookbookDigest(ctx, "tiny", "9.9.9"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("digest of a version that is not there: %v", err)
+	}
+	if e, err := c.Environment(ctx, "prod"); err != nil || e.CookbookVersions["tiny"] != "= 1.0.0" {
+		t.Errorf("environment = %+v, %v", e, err)
+	}
 	write("roles/tiny.json", `{"name":"tiny","run_list":["recipe[tiny]"],"env_run_lists":{"prod":["tiny"]}}`)
 	write("cookbooks/tiny/metadata.rb", "name 'tiny'\nversion '1.1.0'\n")
 	upload(Uploaded{Roles: 1, Cookbooks: 1, Files: 1, Unchanged: 1})
