@@ -117,7 +117,7 @@ func (s *session) probeTCP(ctx context.Context) error {
 // probeCommand wants exit code 0.
 func (s *session) probeCommand(ctx context.Context) error {
 	var out bytes.Buffer
-	err := s.inUnit(ctx, task{name: "health", args: []string{"/bin/sh", "-c", s.conf.App.Health.Command}, limit: oneProbe, out: &out})
+	err := s.inUnit(ctx, task{name: "health", dir: Layout{Root: s.conf.App.Root}.Current(), args: []string{"/bin/sh", "-c", s.conf.App.Health.Command}, limit: oneProbe, out: &out})
 	var exit *ExitError
 	if errors.As(err, &exit) {
 		return fmt.Errorf("running %q: %w%s", s.conf.App.Health.Command, exit, lastLine(out.String()))

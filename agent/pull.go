@@ -52,7 +52,7 @@ func (s *session) pull(ctx context.Context) error {
 			return storeFault(err)
 		}
 	}
-	return s.activate(lay, build)
+	return s.activate(ctx, lay, build)
 }
 
 // latest reads which build the instance has to run.
@@ -77,8 +77,11 @@ func storePatience() patience {
 }
 
 // activate switches current to build, which is whole on disk, and prunes.
-func (s *session) activate(lay Layout, build release.ID) error {
+func (s *session) activate(ctx context.Context, lay Layout, build release.ID) error {
 	before := lay.Live()
+	if err := s.hook(ctx, PreInstall, build); err != nil {
+		return err
+	}
 	if err := lay.switchTo(build, s.deps.Clock.Now()); err != nil {
 		return onDisk(err)
 	}

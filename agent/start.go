@@ -59,13 +59,23 @@ func (s *session) start(ctx context.Context) error {
 
 // launch brings the live release up and returns the verdict on it.
 func (s *session) launch(ctx context.Context) error {
+	build := Layout{Root: s.path(s.conf.App.Root)}.Live()
+	if err := s.hook(ctx, PreStart, build); err != nil {
+		return err
+	}
 	if err := s.restart(ctx); err != nil {
 		return err
 	}
 	if err := s.reached(UnitStarted); err != nil {
 		return err
 	}
-	return s.healthy(ctx)
+	if err := s.hook(ctx, PostStart, build); err != nil {
+		return err
+	}
+	if err := s.healthy(ctx); err != nil {
+		return err
+	}
+	return s.hook(ctx, Verify, build)
 }
 
 // restart has systemd start the app anew.

@@ -11,13 +11,14 @@ import (
 // in a control group of its own: whatever it starts ends with it.
 type task struct {
 	name  string // of the unit, behind bakehouse-APP-
+	dir   string // where it works
 	args  []string
 	env   []string
 	limit time.Duration
 	out   io.Writer
 }
 
-// inUnit runs a task as the app's owner in the live release and waits for it.
+// inUnit runs a task as the app's owner and waits for it.
 func (s *session) inUnit(ctx context.Context, t task) error {
 	unit := "bakehouse-" + s.conf.App.Name + "-" + t.name + ".service"
 	// One that an agent left when it was killed would bar ours.
@@ -25,7 +26,7 @@ func (s *session) inUnit(ctx context.Context, t task) error {
 	args := []string{"--quiet", "--collect", "--wait", "--pipe", "--unit=" + unit, "--service-type=exec",
 		"--property=KillMode=control-group", "--property=TimeoutStopSec=2s",
 		fmt.Sprintf("--property=RuntimeMaxSec=%dms", t.limit.Milliseconds()),
-		"--property=WorkingDirectory=" + Layout{Root: s.conf.App.Root}.Current()}
+		"--property=WorkingDirectory=" + t.dir}
 	if s.conf.App.Owner != "" {
 		args = append(args, "--uid="+s.conf.App.Owner)
 	}

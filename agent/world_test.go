@@ -57,6 +57,7 @@ type world struct {
 	chefRuns   int
 	healthAsks int
 	dialErr    error
+	task       func(Command) error // what runs in a transient unit
 }
 
 // newWorld is a machine on which a first boot goes well.
@@ -248,6 +249,10 @@ func (w *world) Run(ctx context.Context, c Command) error {
 	name := filepath.Base(c.Path)
 	w.runs = append(w.runs, strings.Join(append([]string{name}, c.Args...), " "))
 	switch {
+	case name == "systemd-run":
+		if w.task != nil {
+			return w.task(c)
+		}
 	case name != "systemctl":
 		w.chefRuns++
 		w.env = c.Env

@@ -27,7 +27,7 @@ func appSettings(c *cli.Context, name string, app config.App) (*agentconf.App, e
 	}
 	return &agentconf.App{Name: name, Bucket: app.Bucket, Channel: app.Channel, Root: app.Root, Owner: app.Owner,
 		Unit: app.Unit, Keep: app.Keep, PublicKeys: keys, AllowUnsigned: app.AllowUnsigned,
-		KeepBytes: int64(app.KeepMiB) << 20,
+		HookTimeout: agentconf.Duration(app.HookTimeout), KeepBytes: int64(app.KeepMiB) << 20,
 		Health: agentconf.Health{URL: app.Health.URL, TCP: app.Health.TCP, Command: app.Health.Command,
 			Hold: agentconf.Duration(app.Health.Hold), Timeout: agentconf.Duration(app.Health.Timeout)}}, nil
 }

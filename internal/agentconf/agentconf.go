@@ -47,6 +47,7 @@ type Config struct {
 	Region      string `json:"region,omitempty"` // empty: the instance's own region, from IMDS
 	Chef        Chef   `json:"chef"`
 	Leave       Leave  `json:"leave,omitzero"`
+	Group       Group  `json:"group,omitzero"`
 	App         *App   `json:"app,omitempty"` // nil: the image has no app to pull
 	// Attributes are normal attributes that every instance's node starts with.
 	Attributes map[string]any `json:"attributes,omitempty"`
@@ -70,6 +71,14 @@ type Chef struct {
 	// OnFailure says what a converge that failed for good means: OnFailureFail
 	// (also when empty) ends first boot, OnFailureContinue goes on to the app.
 	OnFailure string `json:"on_failure,omitempty"`
+}
+
+// Group says which lifecycle hooks of its Auto Scaling group the instance
+// answers; the group itself is named by the instance's tags in its metadata.
+type Group struct {
+	LaunchHook    string   `json:"launch_hook,omitempty"`    // answered with the outcome of first boot
+	LaunchWithin  Duration `json:"launch_within,omitempty"`  // time for first boot, kept up by heartbeats; 0 means 30m
+	TerminateHook string   `json:"terminate_hook,omitempty"` // answered once the instance has left
 }
 
 // The values of Leave.OnRebalance.
@@ -101,6 +110,7 @@ type App struct {
 	Keep    int    `json:"keep"`            // releases kept on disk; 0 means 3
 	Health  Health `json:"health"`
 
+	HookTimeout   Duration `json:"hook_timeout,omitzero"`    // of each hook of a release; 0 means 60s
 	KeepBytes     int64    `json:"keep_bytes,omitempty"`     // of all releases together; 0: no limit
 	PublicKeys    []string `json:"public_keys,omitempty"`    // ed25519:BASE64; whose manifests and channels are trusted
 	AllowUnsigned bool     `json:"allow_unsigned,omitempty"` // what nobody in PublicKeys has signed is taken, too

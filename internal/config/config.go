@@ -96,10 +96,11 @@ type App struct {
 	Keep    int      `yaml:"keep" is:"keep" default:"3" doc:"releases kept on the instance's disk"`
 	Health  Health   `yaml:"health"`
 
-	KeepMiB       int      `yaml:"keep_mib" is:"mib" doc:"MiB that all kept releases may take together, but for the live and the last good one; no limit when left out"`
-	SignKey       string   `yaml:"sign_key" is:"path" doc:"private key (Ed25519, PEM) that deployctl signs builds and channels with"`
-	PublicKeys    []string `yaml:"public_keys" is:"publickey" doc:"keys that instances trust, baked into the image; deployctl keygen prints one"`
-	AllowUnsigned bool     `yaml:"allow_unsigned" is:"yesno" default:"false" doc:"let instances run builds that no trusted key has signed"`
+	HookTimeout   time.Duration `yaml:"hook_timeout" is:"duration" default:"60s" doc:"time for each hook that a release brings"`
+	KeepMiB       int           `yaml:"keep_mib" is:"mib" doc:"MiB that all kept releases may take together, but for the live and the last good one; no limit when left out"`
+	SignKey       string        `yaml:"sign_key" is:"path" doc:"private key (Ed25519, PEM) that deployctl signs builds and channels with"`
+	PublicKeys    []string      `yaml:"public_keys" is:"publickey" doc:"keys that instances trust, baked into the image; deployctl keygen prints one"`
+	AllowUnsigned bool          `yaml:"allow_unsigned" is:"yesno" default:"false" doc:"let instances run builds that no trusted key has signed"`
 }
 
 // Health says when a started app counts as up: when every check that is set

@@ -94,6 +94,7 @@ apps:
       command: test -e ready
       hold: 3s
     keep_mib: 2048
+    hook_timeout: 20s
     sign_key: keys/web.pem
     public_keys: ["ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
     allow_unsigned: true
@@ -140,7 +141,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Drain: "/usr/local/bin/drain", DrainTimeout: 30 * time.Second, OnRebalance: "leave", LeaveAtPoweroff: true},
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second, TCP: "127.0.0.1:8080", Command: "test -e ready", Hold: 3 * time.Second},
-			KeepMiB: 2048, SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
+			KeepMiB: 2048, HookTimeout: 20 * time.Second, SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
 		Image:  Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true},
 		Reaper: reaperWanted(dir),
 	}
