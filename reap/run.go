@@ -96,8 +96,8 @@ func (r *Reaper) Run(ctx context.Context, id string) (rep Report, err error) {
 		return rep, err
 	}
 	rep.Plan = Decide(r.Policy, w)
-	if len(rep.Plan.Tripped) > 0 {
-		if err := r.forgive(ctx, l, rep.Plan, version); err != nil {
+	if len(rep.Plan.Tripped) > 0 && !rep.Plan.LookOnly { // a first look deletes nothing anyway
+		if err := r.writeLedger(ctx, l.cleared(rep.Plan), version); err != nil {
 			return rep, err
 		}
 		return rep, tripped(rep.Plan)
@@ -202,12 +202,4 @@ func (r *Reaper) writeLedger(ctx context.Context, l Ledger, version string) erro
 		return fault.New(fault.Check, "run again", fmt.Errorf("remembering the run: %w", err))
 	}
 	return err
-}
-
-// forgive is all that a tripped run remembers.
-func (r *Reaper) forgive(ctx context.Context, l Ledger, p Plan, version string) error {
-	if version == "" {
-		return nil
-	}
-	return r.writeLedger(ctx, l.cleared(p), version)
 }

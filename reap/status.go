@@ -33,7 +33,7 @@ func StatusOf(r Report, err error) Status {
 	s := Status{Run: r.Run, Outcome: "ok", ExitCode: fault.ExitCode(err), StartedAt: r.Started, EndedAt: r.Ended, Counts: r.Plan.Counts,
 		Removed: r.Count(Removed), Changed: r.Count(Changed), Failed: r.Count(Failed), Reading: r.Reading}
 	switch {
-	case len(r.Plan.Tripped) > 0:
+	case len(r.Plan.Tripped) > 0 && err != nil:
 		s.Outcome = "tripped"
 	case err != nil && len(r.Removals) > 0:
 		s.Outcome = "incomplete"

@@ -142,6 +142,7 @@ func storeAt(cfg aws.Config, place string) reap.Store {
 	return reap.Bucket{Name: bucket, Prefix: prefix, S3: s3.NewFromConfig(cfg, func(o *s3.Options) {
 		// Another endpoint than AWS's own is a host without a name per bucket.
 		o.UsePathStyle = o.BaseEndpoint != nil
+		o.DisableLogOutputChecksumValidationSkipped = true // a line on stderr for each small object
 	})}
 }
 
