@@ -25,13 +25,17 @@ var (
 	ErrLost    = errors.New("the connection was lost") // also what a reboot looks like
 )
 
-// Target is a machine to reach. All fields but Via are required.
+// Target is a machine to reach. All fields but Via are required; of Signer and
+// Signers, and of HostKey and Trust, one each is enough.
 type Target struct {
 	Addr    string        // host:port
 	User    string        // login name
 	Signer  ssh.Signer    // the user's key
 	HostKey ssh.PublicKey // the only host key that is accepted
 	Via     *Bastion      // nil: straight
+
+	Signers []ssh.Signer // more keys of the user, tried in turn
+	Trust   *Trust       // host keys that are accepted when HostKey is nil
 }
 
 // Command is one command on the machine.
@@ -79,7 +83,7 @@ func Dial(ctx context.Context, t Target) (*SSH, error) {
 }
 
 func dial(ctx context.Context, t Target, every, silence time.Duration) (*SSH, error) {
-	if t.Addr == "" || t.User == "" || t.Signer == nil || t.HostKey == nil {
+	if t.Addr == "" || t.User == "" || t.Signer == nil && len(t.Signers) == 0 || t.HostKey == nil && t.Trust == nil {
 		return nil, errors.New("connecting over SSH: address, user, key and host key are required")
 	}
 	conn, err := t.connect(ctx)
@@ -124,20 +128,41 @@ const (
 // has several would show its favourite.
 func (t Target) config() (*ssh.ClientConfig, *verdict) {
 	seen := unseen
-	fixed := ssh.FixedHostKey(t.HostKey)
+	signers := t.Signers
+	if t.Signer != nil {
+		signers = append([]ssh.Signer{t.Signer}, signers...)
+	}
+	trust := t.Trust
+	if t.HostKey != nil {
+		trust = pinned(t.HostKey)
+	}
 	return &ssh.ClientConfig{
 		User:              t.User,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(t.Signer)},
-		HostKeyAlgorithms: algorithms(t.HostKey),
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
+		HostKeyAlgorithms: trust.kinds(t.Addr),
 		HostKeyCallback: func(name string, addr net.Addr, key ssh.PublicKey) error {
 			seen = matching
-			if err := fixed(name, addr, key); err != nil {
+			err := trust.check(name, addr, key)
+			if err != nil {
 				seen = foreign
-				return fmt.Errorf("%s instead of %s", ssh.FingerprintSHA256(key), ssh.FingerprintSHA256(t.HostKey))
+			}
+			return err
+		},
+	}, &seen
+}
+
+// pinned trusts one key.
+func pinned(key ssh.PublicKey) *Trust {
+	fixed := ssh.FixedHostKey(key)
+	return &Trust{
+		kinds: func(string) []string { return algorithms(key) },
+		check: func(name string, addr net.Addr, shown ssh.PublicKey) error {
+			if fixed(name, addr, shown) != nil {
+				return fmt.Errorf("%s instead of %s", ssh.FingerprintSHA256(shown), ssh.FingerprintSHA256(key))
 			}
 			return nil
 		},
-	}, &seen
+	}
 }
 
 func algorithms(key ssh.PublicKey) []string {
