@@ -32,7 +32,9 @@ sync -- "$d"
 // Copy writes a file: beside its place, fsynced, then renamed over it. The
 // content travels by standard input, never by the process list. A failure
 // leaves the old file, or none.
-func (s *SSH) Copy(ctx context.Context, c CopySpec) error {
+func (s *SSH) Copy(ctx context.Context, c CopySpec) error { return copyFile(ctx, c, s.addr, s.Run) }
+
+func copyFile(ctx context.Context, c CopySpec, machine string, run func(context.Context, Command) error) error {
 	if !path.IsAbs(c.Path) || path.Clean(c.Path) != c.Path || c.Path == "/" {
 		return fmt.Errorf("copying to %q: the path is not absolute and clean", c.Path)
 	}
@@ -44,12 +46,12 @@ func (s *SSH) Copy(ctx context.Context, c CopySpec) error {
 	}
 	source := &watched{r: io.LimitReader(c.Content, c.Size+1)} // one more byte betrays a source that is too long
 	script := fmt.Sprintf("set -- %s %04o %s %d\n%s", Quote(c.Path), c.Mode.Perm(), Quote(c.Owner), c.Size, copyScript)
-	err := s.Run(ctx, Command{Script: script, Sudo: c.Sudo, Stdin: source})
+	err := run(ctx, Command{Script: script, Sudo: c.Sudo, Stdin: source})
 	if readErr := source.failure(); readErr != nil {
 		err = fmt.Errorf("reading the content: %w", readErr)
 	}
 	if err != nil {
-		return fmt.Errorf("copying to %s on %s: %w", c.Path, s.addr, err)
+		return fmt.Errorf("copying to %s on %s: %w", c.Path, machine, err)
 	}
 	return nil
 }

@@ -163,13 +163,15 @@ kill -s KILL -- -$g 2>/dev/null; true`}
 
 // Output runs c and returns what it wrote to standard output, at most 16 MiB.
 // c.Stdout must be nil.
-func (s *SSH) Output(ctx context.Context, c Command) ([]byte, error) {
+func (s *SSH) Output(ctx context.Context, c Command) ([]byte, error) { return output(ctx, c, s.Run) }
+
+func output(ctx context.Context, c Command, run func(context.Context, Command) error) ([]byte, error) {
 	if c.Stdout != nil {
 		return nil, errors.New("running a command: Output with a Stdout of its own")
 	}
 	out := &capped{}
 	c.Stdout = out
-	err := s.Run(ctx, c)
+	err := run(ctx, c)
 	return out.buf.Bytes(), err
 }
 
