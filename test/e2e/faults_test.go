@@ -156,7 +156,7 @@ func strike(r *struck) error {
 	if len(left) > 0 && b.code >= 0 && !strings.Contains(b.stderr, "left behind:") {
 		b.wrong = append(b.wrong, "left behind and not said: "+strings.Join(left, ", "))
 	}
-	if len(left) > 0 || b.fault == sigkill {
+	if len(left) > 0 || b.fault == sigkill || strings.Contains(b.stderr, "left behind:") {
 		if err := b.sweep(ctx); err != nil {
 			return err
 		}
@@ -194,8 +194,8 @@ func (b *struckBake) expected() []int {
 		}
 		return []int{143}
 	case refused:
-		if code, ok := refusedCodes()[b.call.service+":"+b.call.action]; ok {
-			return []int{code}
+		if codes, ok := refusedCodes()[b.call.service+":"+b.call.action]; ok {
+			return codes
 		}
 		if b.call.service == "chef" {
 			return []int{3}
@@ -207,13 +207,14 @@ func (b *struckBake) expected() []int {
 
 // refusedCodes are the exit codes of refusals that do not simply end the bake
 // with "AWS refused" or "Chef failed".
-func refusedCodes() map[string]int {
-	return map[string]int{
-		"ec2:DescribeSnapshots":    0, // asked only to show progress
-		"ec2:TerminateInstances":   7, // part of the clean-up: the image is made
-		"ec2:DeleteSecurityGroup":  7,
-		"chef:DELETE clients/BAKE": 7,
-		"chef:DELETE nodes/BAKE":   7,
+func refusedCodes() map[string][]int {
+	return map[string][]int{
+		"ec2:DescribeSnapshots":    {0},    // asked only to show progress
+		"ec2:DescribeInstances":    {5, 7}, // 7 once the image is made: then it is the clean-up that cannot see
+		"ec2:TerminateInstances":   {7},    // part of the clean-up: the image is made
+		"ec2:DeleteSecurityGroup":  {7},
+		"chef:DELETE clients/BAKE": {7},
+		"chef:DELETE nodes/BAKE":   {7},
 	}
 }
 

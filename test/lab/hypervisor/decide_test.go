@@ -1,6 +1,8 @@
 package hypervisor
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,5 +74,22 @@ func TestDecideDropsWhatEC2Forgot(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
+	}
+}
+
+func TestCollectSparesLayersThatAreBeingFilled(t *testing.T) {
+	t.Parallel()
+	i := newImages(t.TempDir(), nil)
+	for _, name := range []string{"ami-old", "ami-new.partial", "ami-new.partial.part"} {
+		if err := os.MkdirAll(filepath.Join(i.dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := i.collect(nil); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(i.dir, "*"))
+	if err != nil || len(left) != 2 {
+		t.Errorf("left %v, %v; want what is being filled", left, err)
 	}
 }

@@ -39,7 +39,8 @@ func (i *images) all() map[string][]string {
 	return maps.Clone(i.byID)
 }
 
-// partial ends the name of a layer that is still being filled.
+// partial is in the name of a layer that is still being filled, and of what
+// the filling puts beside it.
 const partial = ".partial"
 
 // add fills a new layer and registers id on top of below. A failure leaves
@@ -102,7 +103,7 @@ func (i *images) collect(used []string) error {
 	var errs []error
 	for _, e := range entries {
 		path := filepath.Join(i.dir, e.Name())
-		if !keep[path] && !strings.HasSuffix(path, partial) {
+		if !keep[path] && !strings.Contains(e.Name(), partial) {
 			errs = append(errs, os.RemoveAll(path))
 		}
 	}
