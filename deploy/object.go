@@ -32,19 +32,26 @@ type document struct {
 
 // read gets a small object; found is false when there is none.
 func (p *Publisher) read(ctx context.Context, key string) (doc document, found bool, err error) {
+	doc, _, found, err = p.readReply(ctx, key, release.MaxDocument)
+	return doc, found, err
+}
+
+// readReply is read with what else S3 said; of a longer object it returns one
+// byte more than limit.
+func (p *Publisher) readReply(ctx context.Context, key string, limit int64) (document, *s3.GetObjectOutput, bool, error) {
 	out, err := p.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: &p.Bucket, Key: &key})
 	if awserr.IsNotFound(err) {
-		return document{}, false, nil
+		return document{}, nil, false, nil
 	}
 	if err != nil {
-		return document{}, false, p.failed("reading", key, "s3:GetObject", err)
+		return document{}, nil, false, p.failed("reading", key, "s3:GetObject", err)
 	}
 	defer out.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(out.Body, release.MaxDocument+1))
+	body, err := io.ReadAll(io.LimitReader(out.Body, limit+1))
 	if err != nil {
-		return document{}, false, p.failed("reading", key, "s3:GetObject", err)
+		return document{}, nil, false, p.failed("reading", key, "s3:GetObject", err)
 	}
-	return document{body, aws.ToString(out.ETag)}, true, nil
+	return document{body, aws.ToString(out.ETag)}, out, true, nil
 }
 
 // write puts a small object if the one there still has etag, or, with etag
@@ -53,6 +60,12 @@ func (p *Publisher) read(ctx context.Context, key string) (doc document, found b
 // The SDK repeats a PUT whose reply was lost, and the repeat then finds our own
 // object: the caller has to look whether that is so.
 func (p *Publisher) write(ctx context.Context, key, etag string, body []byte) error {
+	_, err := p.put(ctx, key, etag, body)
+	return err
+}
+
+// put is write with S3's reply.
+func (p *Publisher) put(ctx context.Context, key, etag string, body []byte) (out *s3.PutObjectOutput, err error) {
 	in := &s3.PutObjectInput{Bucket: &p.Bucket, Key: &key, ContentType: aws.String("application/json"),
 		ChecksumAlgorithm: types.ChecksumAlgorithmSha256}
 	if etag == "" {
@@ -60,11 +73,12 @@ func (p *Publisher) write(ctx context.Context, key, etag string, body []byte) er
 	} else {
 		in.IfMatch = &etag
 	}
-	return p.conditional(ctx, key, func() error {
+	err = p.conditional(ctx, key, func() (err error) {
 		in.Body = bytes.NewReader(body)
-		_, err := p.S3.PutObject(ctx, in)
+		out, err = p.S3.PutObject(ctx, in)
 		return err
 	})
+	return out, err
 }
 
 // conditional runs a conditional write, again when S3 answers 409.

@@ -1,0 +1,339 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bakehouse/internal/fault"
+	"bakehouse/release"
+)
+
+// Engine makes one host take what its channel points at.
+type Engine interface {
+	// Deploy returns the build that the host runs, healthy, once it does. It
+	// may be called for several hosts at once; ctx carries the host's deadline.
+	Deploy(ctx context.Context, h Host) (release.ID, error)
+}
+
+// Clock is the time that waves are paused and measured by.
+type Clock interface {
+	Now() time.Time
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Board hears how a rollout goes, from several goroutines.
+type Board interface {
+	Progress
+	StepLog(name, line string)
+	Info(line string)
+}
+
+// Executor carries a Rollout out.
+type Executor struct {
+	Engine Engine
+	// Back swaps the channel from the rollout's build to the one before, and
+	// returns false when the channel is somebody else's by now.
+	Back func(context.Context, *Rollout) (bool, error)
+	// Late lists the hosts there are now; nil: nobody looks for newcomers.
+	Late  func(context.Context) ([]Host, error)
+	Save  func(context.Context, *Rollout) error // stores the state; must be done when it returns
+	Clock Clock
+	Board Board
+
+	mu    sync.Mutex // guards the Rollout while a wave runs
+	saved time.Time
+}
+
+const (
+	saveEvery  = time.Second      // within a wave; its begin and end are stored in any case
+	lastSave   = 10 * time.Second // for the state after an interrupt
+	lateRounds = 3                // how often newcomers are looked for
+)
+
+// Run carries r out from where it stands; r and what is stored say where it
+// ended. An interrupted run leaves r for another Run. Faults: Check when the
+// stop rule struck, Leftover when a rollback left hosts behind; the context's
+// cause otherwise.
+func (x *Executor) Run(ctx context.Context, r *Rollout) error {
+	err := x.forward(ctx, r)
+	if err != nil && r.Reason == "" {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
+		defer cancel()
+		return errors.Join(err, x.save(end, r))
+	}
+	if err == nil {
+		return x.finish(ctx, r, Done, nil)
+	}
+	if r.Strategy.NoRollback || r.Previous == "" {
+		next := "deployctl rollback puts the channel back"
+		if r.Previous == "" {
+			next = "there is no build before this one to go back to: push one that works"
+		}
+		return x.finish(ctx, r, Stopped, fault.New(fault.Check, next, err))
+	}
+	return x.back(ctx, r)
+}
+
+// forward runs the waves, then those hosts that came meanwhile. With r.Reason
+// set, its error is the stop rule's.
+func (x *Executor) forward(ctx context.Context, r *Rollout) error {
+	if r.Phase == RollingBack {
+		return errors.New(r.Reason)
+	}
+	for i := range r.Waves {
+		if err := x.wave(ctx, r, i, i > 0); err != nil {
+			return err
+		}
+	}
+	for range lateRounds {
+		fresh, err := x.newcomers(ctx, r)
+		if err != nil {
+			return err
+		}
+		if len(fresh) == 0 {
+			break
+		}
+		x.mu.Lock()
+		r.Waves = append(r.Waves, wave(fmt.Sprintf("late wave %d", len(r.Waves)), fresh))
+		x.mu.Unlock()
+		if err := x.wave(ctx, r, len(r.Waves)-1, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newcomers are hosts that appeared since the waves were planned. One that
+// read the channel before it changed has the build before.
+func (x *Executor) newcomers(ctx context.Context, r *Rollout) ([]Host, error) {
+	if x.Late == nil {
+		return nil, nil
+	}
+	hosts, err := x.Late(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.unknown(hosts), nil
+}
+
+// wave deploys what is open of wave i.
+func (x *Executor) wave(ctx context.Context, r *Rollout, i int, pause bool) error {
+	w := &r.Waves[i]
+	var open []*HostRun
+	for h := range w.Hosts {
+		if s := w.Hosts[h].State; s == Pending || s == Begun {
+			open = append(open, &w.Hosts[h])
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if pause && r.Strategy.Pause > 0 {
+		x.Board.Info(fmt.Sprintf("pause of %s before %s", r.Strategy.Pause, w.Name))
+		if err := x.Clock.Sleep(ctx, r.Strategy.Pause); err != nil {
+			return err
+		}
+	}
+	b := x.begin(w.Name, len(open))
+	for _, h := range open {
+		h.State = Begun // stored first: what may be touched is known even after a SIGKILL
+	}
+	if err := x.save(ctx, r); err != nil {
+		return err
+	}
+	err := x.each(ctx, r, open, b, func(h *HostRun, err error) { h.State, h.Problem = outcome(err, Deployed, Failed) }, r.verdict)
+	if err == nil {
+		if r.Reason = r.verdict(); r.Reason != "" {
+			err = errors.New(r.Reason)
+		}
+	}
+	b.done(err)
+	if r.Reason != "" {
+		r.Phase = RollingBack
+	}
+	return errors.Join(err, x.save(ctx, r))
+}
+
+func outcome(err error, good, bad HostState) (HostState, string) {
+	if err == nil {
+		return good, ""
+	}
+	return bad, err.Error()
+}
+
+// each runs the engine on hosts, at most Parallel at a time. settle notes the
+// outcome; no host is begun any more once stop says why.
+func (x *Executor) each(ctx context.Context, r *Rollout, hosts []*HostRun, b *counter, settle func(*HostRun, error), stop func() string) error {
+	want := r.Build
+	if r.Phase == RollingBack {
+		want = r.Previous
+	}
+	var g errgroup.Group
+	g.SetLimit(r.Strategy.Parallel)
+	for _, h := range hosts {
+		g.Go(func() error {
+			x.mu.Lock()
+			halt := ctx.Err() != nil || stop() != ""
+			if halt && r.Phase != RollingBack {
+				h.State = Pending
+			}
+			x.mu.Unlock()
+			if halt {
+				return nil
+			}
+			start := x.Clock.Now()
+			err := x.one(ctx, h.Host, want, r.Strategy.HostTimeout)
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			if ctx.Err() != nil && err != nil {
+				return nil // it was cut off: the next run asks again
+			}
+			settle(h, err)
+			h.Took = x.Clock.Now().Sub(start)
+			b.host(h)
+			if x.Clock.Now().Sub(x.saved) < saveEvery {
+				return nil
+			}
+			return x.saveLocked(ctx, r)
+		})
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// one deploys to one host and checks what runs there.
+func (x *Executor) one(ctx context.Context, h Host, want release.ID, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fault.Newf(fault.Timeout, "", "no answer within %s", limit))
+	defer cancel()
+	got, err := x.Engine.Deploy(ctx, h)
+	if err == nil && got != want {
+		err = fmt.Errorf("it runs build %s, not %s: does it follow another channel?", got.Short(), want.Short())
+	}
+	return err
+}
+
+// back swaps the channel back and has the touched hosts deploy again, and those
+// that came meanwhile and may have booted with the bad build.
+func (x *Executor) back(ctx context.Context, r *Rollout) error {
+	x.Board.Info("stopped: " + r.Reason)
+	ours, err := x.Back(ctx, r)
+	if err != nil {
+		return fault.Newf(fault.Leftover, "deployctl rollout --resume "+r.ID, "rolling back: %w; stopped because %s", err, r.Reason)
+	}
+	if !ours {
+		return x.finish(ctx, r, Stopped, fault.Newf(fault.Check, "deployctl show says who; roll that build out",
+			"the channel was promoted to another build meanwhile, so nothing was rolled back; stopped because %s", r.Reason))
+	}
+	x.Board.Info(fmt.Sprintf("channel %s is back on build %s", r.Channel, r.Previous.Short()))
+	fresh, err := x.newcomers(ctx, r)
+	if err != nil {
+		return fmt.Errorf("rolling back: %w", err)
+	}
+	if len(fresh) > 0 {
+		w := wave("newcomers", fresh)
+		for i := range w.Hosts {
+			w.Hosts[i].State = Begun
+		}
+		r.Waves = append(r.Waves, w)
+	}
+	var touched []*HostRun
+	for h := range r.each {
+		if h.State == Begun || h.State == Deployed || h.State == Failed {
+			touched = append(touched, h)
+		}
+	}
+	b := x.begin("rollback", len(touched))
+	never := func() string { return "" }
+	err = x.each(ctx, r, touched, b, restore, never)
+	b.done(err)
+	if err != nil {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
+		defer cancel()
+		return errors.Join(err, x.save(end, r))
+	}
+	return x.finish(ctx, r, RolledBack, r.leftover())
+}
+
+// restore settles a host after the way back. What it failed of is kept.
+func restore(h *HostRun, err error) {
+	before := h.Problem
+	if h.State, h.Problem = outcome(err, Restored, Stuck); err == nil {
+		h.Problem = before
+	}
+}
+
+// leftover is the error of a rollback: what it was for, and what it left.
+func (r *Rollout) leftover() error {
+	var stuck []string
+	for h := range r.each {
+		if h.State == Stuck {
+			stuck = append(stuck, fmt.Sprintf("\n  %s (%s): %s", h.Instance, h.Addr, h.Problem))
+		}
+	}
+	if len(stuck) > 0 {
+		return fault.Newf(fault.Leftover, "look at these hosts, then have them deploy: sudo boot-agent deploy",
+			"%s; rolled back to build %s, but not on %d of the hosts:%s", r.Reason, r.Previous.Short(), len(stuck), strings.Join(stuck, ""))
+	}
+	return fault.Newf(fault.Check, "push a build that works", "%s; rolled back to build %s", r.Reason, r.Previous.Short())
+}
+
+// finish stores a final phase; err is what Run returns.
+func (x *Executor) finish(ctx context.Context, r *Rollout, phase Phase, err error) error {
+	r.Phase, r.Ended = phase, x.Clock.Now().UTC()
+	if serr := x.save(ctx, r); serr != nil {
+		return errors.Join(err, serr)
+	}
+	return err
+}
+
+func (x *Executor) save(ctx context.Context, r *Rollout) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.saveLocked(ctx, r)
+}
+
+func (x *Executor) saveLocked(ctx context.Context, r *Rollout) error {
+	x.saved = x.Clock.Now()
+	return x.Save(ctx, r)
+}
+
+// counter tells the board how a wave goes.
+type counter struct {
+	x         *Executor
+	name      string
+	total     int
+	good, bad int
+	start     time.Time
+}
+
+func (x *Executor) begin(name string, total int) *counter {
+	x.Board.StepStarted(name)
+	return &counter{x: x, name: name, total: total, start: x.Clock.Now()}
+}
+
+// host counts one host; the lock of the Executor is held.
+func (c *counter) host(h *HostRun) {
+	if h.State == Deployed || h.State == Restored {
+		c.good++
+	} else {
+		c.bad++
+	}
+	c.x.Board.StepLog(c.name, strings.TrimSpace(fmt.Sprintf("%s %s %s %.1fs %s", h.Instance, h.Addr, h.State, h.Took.Seconds(), h.Problem)))
+	text := fmt.Sprintf("%d/%d, %d failed", c.good+c.bad, c.total, c.bad)
+	if spent := c.x.Clock.Now().Sub(c.start); spent > 0 {
+		each := spent / time.Duration(c.good+c.bad)
+		text += fmt.Sprintf(", %.1f hosts/s, %s to go", 1/each.Seconds(), (each * time.Duration(c.total-c.good-c.bad)).Round(time.Second))
+	}
+	c.x.Board.StepProgress(c.name, text)
+}
+
+func (c *counter) done(err error) { c.x.Board.StepDone(c.name, c.x.Clock.Now().Sub(c.start), err) }
