@@ -33,7 +33,7 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 	for said := false; ; said = true {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return func() { _ = f.Close() }, nil
+			return func() { letGo(f) }, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
@@ -48,6 +48,13 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, errors.Join(fault.Newf(fault.Timeout, "see what it does: boot-agent status", "waiting for another boot-agent: still at work after %s", lockWait), f.Close())
 		}
 	}
+}
+
+// letGo gives the lock up by name: closing alone would leave it held for as
+// long as a child that is just being forked has the descriptor too.
+func letGo(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	_ = f.Close()
 }
 
 // locked says whether a run is at work. It never waits.
