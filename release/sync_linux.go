@@ -2,6 +2,7 @@ package release
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,4 +20,18 @@ func syncTree(root *os.Root) error {
 		return &writeError{".", err}
 	}
 	return nil
+}
+
+// setTime sets the times of f, a file of dir, by its descriptor: no name has to
+// be looked up again.
+func setTime(_ *os.Root, f *os.File, at time.Time) error {
+	ts, err := unix.TimeToTimespec(at)
+	if err != nil {
+		return err
+	}
+	if unix.UtimesNanoAt(int(f.Fd()), "", []unix.Timespec{ts, ts}, unix.AT_EMPTY_PATH) == nil {
+		return nil
+	}
+	tv := unix.NsecToTimeval(at.UnixNano()) // before Linux 5.8
+	return unix.Futimes(int(f.Fd()), []unix.Timeval{tv, tv})
 }

@@ -5,6 +5,8 @@ package release
 import (
 	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
 )
 
 // syncTree syncs file by file: only Linux has syncfs.
@@ -23,4 +25,9 @@ func syncTree(root *os.Root) error {
 		}
 		return nil
 	})
+}
+
+// setTime sets the times of f, a file of dir.
+func setTime(dir *os.Root, f *os.File, at time.Time) error {
+	return dir.Chtimes(filepath.Base(f.Name()), at, at)
 }

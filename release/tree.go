@@ -21,6 +21,8 @@ type tree struct {
 	files int
 	bytes int64
 	buf   []byte
+	at    string   // the directory that was written to last
+	atDir *os.Root // at, opened; nil: none
 }
 
 func newTree(want Manifest, root *os.Root) *tree {
@@ -121,13 +123,17 @@ func (t *tree) write(name string, h *tar.Header, content io.Reader) error {
 	if h.Mode&0o100 != 0 {
 		mode = 0o755
 	}
-	f, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	dir, err := t.parent(name)
+	if err != nil {
+		return &writeError{name, bare(err)}
+	}
+	f, err := dir.OpenFile(path.Base(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return &writeError{name, bare(err)}
 	}
 	_, err = io.CopyBuffer(disk{f}, content, t.buf)
 	var broken *diskError
-	switch cerr := errors.Join(f.Chmod(mode), f.Close()); {
+	switch cerr := errors.Join(f.Chmod(mode), setTime(dir, f, t.want.CreatedAt), f.Close()); {
 	case errors.As(err, &broken):
 		return &writeError{name, bare(broken.err)}
 	case err != nil:
@@ -135,10 +141,33 @@ func (t *tree) write(name string, h *tar.Header, content io.Reader) error {
 	case cerr != nil:
 		return &writeError{name, bare(cerr)}
 	}
-	if err := t.root.Chtimes(name, t.want.CreatedAt, t.want.CreatedAt); err != nil {
-		return &writeError{name, bare(err)}
-	}
 	return nil
+}
+
+// parent opens the directory that holds name, once for all files that follow
+// each other in it: os.Root would walk down to it with every call.
+func (t *tree) parent(name string) (*os.Root, error) {
+	dir := path.Dir(name)
+	switch {
+	case dir == ".":
+		return t.root, nil
+	case t.atDir != nil && t.at == dir:
+		return t.atDir, nil
+	}
+	t.close()
+	opened, err := t.root.OpenRoot(dir)
+	if err == nil {
+		t.at, t.atDir = dir, opened
+	}
+	return opened, err
+}
+
+// close lets go of the directory that was written to last.
+func (t *tree) close() {
+	if t.atDir != nil {
+		_ = t.atDir.Close() // it was only looked through
+		t.atDir = nil
+	}
 }
 
 func (t *tree) symlink(name, target string) error {

@@ -59,6 +59,7 @@ func Unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) erro
 func unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) error {
 	source := &digest{r: until(ctx, r), sum: sha256.New(), want: want}
 	tree := newTree(want, root)
+	defer tree.close()
 	err := extract(source, tree)
 	if source.err != nil { // the source failed, whatever that looked like further up
 		return source.err
@@ -79,14 +80,16 @@ func unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) erro
 
 // extract decodes source into tree.
 func extract(source io.Reader, tree *tree) error {
-	// One goroutine: when extract returns, nobody else reads source.
+	// No goroutines but ours: when extract returns, nobody else reads source.
 	zr, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return fmt.Errorf("decoding: %w", err)
 	}
 	defer zr.Close()
 	limit := tree.want.UnpackedSize + int64(tree.want.Files)*entryOverhead + entryOverhead
-	return tree.extract(&bounded{r: zr, left: limit})
+	plain := readAhead(zr)
+	defer plain.close() // before zr's
+	return tree.extract(&bounded{r: plain, left: limit})
 }
 
 // errBomb ends the decoding of more than the manifest can account for.
