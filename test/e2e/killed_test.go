@@ -5,7 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"strings"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -97,32 +97,31 @@ func checkBuilder(t *testing.T, inst types.Instance) {
 	}
 }
 
-// sweep removes what the killed bake left, as its successor would have to.
+// sweep lets bake-ami remove what the killed bake left, journal included.
 func sweep(t *testing.T, before story.Census, inst types.Instance) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.world.Terminate(ctx, aws.ToString(inst.InstanceId)); err != nil {
 		t.Error(err)
 	}
-	now, err := s.world.Census(ctx)
+	state := filepath.Join(s.world.Dir, "state")
+	o := runTool(t, story.Tool{Name: "bake-ami", Args: []string{"sweep", "--config", s.world.Config, "--state-dir", state}})
+	if o.Code != 0 {
+		t.Errorf("the sweep ended with exit code %d:\n%s", o.Code, tail(o.Stderr))
+	}
+	unchanged(t, before)
+	if left := journals(t); len(left) > 0 {
+		t.Errorf("journals are left: %v", left)
+	}
+}
+
+// journals lists what stands in the state folder of this suite's bakes.
+func journals(t *testing.T) []string {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(s.world.Dir, "state", "bakes", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, item := range now.Since(before) {
-		kind, id, _ := strings.Cut(item, " ")
-		switch kind {
-		case "security":
-			id = strings.TrimPrefix(id, "group ")
-			_, err = s.world.EC2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: &id})
-		case "client":
-			err = s.world.Chef.DeleteClient(ctx, id)
-		case "node":
-			err = s.world.Chef.DeleteNode(ctx, id)
-		default:
-			err = fmt.Errorf("a killed bake left a %s that its builder's end does not take along", item)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}
+	return left
 }

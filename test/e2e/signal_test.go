@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -121,7 +120,7 @@ func interruptAt(t *testing.T, step string, sig os.Signal, code int) {
 		t.Errorf("exit code %d, want %d:\n%s", o.Code, code, tail(o.Stderr))
 	}
 	unchanged(t, before)
-	if left, _ := filepath.Glob(filepath.Join(s.world.Dir, "state", "bakes", "*")); len(left) > 0 {
+	if left := journals(t); len(left) > 0 {
 		t.Errorf("the bake's journal is still there: %v", left)
 	}
 }
