@@ -111,8 +111,8 @@ func (c *checker) capacity(at string, v Capacity) {
 func (c *checker) launch(at string, g Group) {
 	if g.Launch != nil {
 		c.oneOf(at+".launch.tokens", g.Launch.Tokens, "required", "optional")
-		if i := g.Launch.Image; i != nil && !strings.HasPrefix(*i, "ami-") && !strings.HasPrefix(*i, "ssm:/") && !strings.HasPrefix(*i, "role:") {
-			c.say(at+".launch.image", "expected ami-ID, ssm:/NAME or role:NAME, got %q", *i)
+		if i := g.Launch.Image; i != nil && !strings.HasPrefix(*i, "ami-") && !strings.HasPrefix(*i, "role:") {
+			c.say(at+".launch.image", "expected ami-ID or role:NAME, got %q", *i)
 		}
 	}
 	if g.Mixed == nil {

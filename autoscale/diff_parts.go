@@ -1,0 +1,247 @@
+package autoscale
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// wantTags are the file's tags and the owner's.
+func (d *differ) wantTags() map[string]Tag {
+	out := maps.Clone(d.want.Tags)
+	if d.owner != "" {
+		if out == nil {
+			out = map[string]Tag{}
+		}
+		out[OwnerTag] = Tag{ptr(d.owner), ptr(false)}
+	}
+	return out
+}
+
+// tags leaves alone what AWS and the house keep for themselves.
+func (d *differ) tags() {
+	want := d.wantTags()
+	var fields, gone []Field
+	put := map[string]Tag{}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		w, h := want[key], d.live.Tags[key]
+		if diff := compare("tags."+key, w, h); len(diff) > 0 {
+			fields = append(fields, diff...)
+			put[key] = overlay(h, w)
+		}
+	}
+	if len(fields) > 0 {
+		d.add(PutTags, d.name, "tags differ from the file", fields, func(ctx context.Context, r *run) error { return r.putTags(ctx, put) })
+	}
+	if d.want.Tags == nil {
+		return
+	}
+	var keys []string
+	for _, key := range slices.Sorted(maps.Keys(d.live.Tags)) {
+		_, kept := want[key]
+		if !kept && !strings.HasPrefix(key, "aws:") && !strings.HasPrefix(key, "bakehouse:") {
+			keys = append(keys, key)
+			gone = append(gone, Field{"tags." + key, val(d.live.Tags[key].Value), ""})
+		}
+	}
+	if len(keys) > 0 {
+		d.add(DeleteTags, d.name, "the file does not have them", gone, func(ctx context.Context, r *run) error { return r.deleteTags(ctx, keys) })
+	}
+}
+
+// changed splits a managed list into what to add and what to remove.
+func changed(want, have []string) (add, remove []string) {
+	for _, w := range want {
+		if !slices.Contains(have, w) && !slices.Contains(add, w) {
+			add = append(add, w)
+		}
+	}
+	for _, h := range have {
+		if want != nil && !slices.Contains(want, h) {
+			remove = append(remove, h)
+		}
+	}
+	return add, remove
+}
+
+// sets plans the two halves of a list that AWS adds to and removes from.
+func (d *differ) sets(path string, want, have []string, put, take Kind, act func(context.Context, *run, Kind, []string) error) {
+	add, remove := changed(want, have)
+	for _, half := range []struct {
+		kind   Kind
+		what   []string
+		reason string
+		field  Field
+	}{
+		{put, add, "the file asks for them", Field{path, "", strings.Join(add, ", ")}},
+		{take, remove, "the file does not have them", Field{path, strings.Join(remove, ", "), ""}},
+	} {
+		if len(half.what) > 0 {
+			d.add(half.kind, path, half.reason, []Field{half.field}, func(ctx context.Context, r *run) error { return act(ctx, r, half.kind, half.what) })
+		}
+	}
+}
+
+func (d *differ) balancing() {
+	want, have := val(d.want.Balancing), val(d.live.Balancing)
+	d.sets("load_balancing.target_groups", want.TargetGroups, have.TargetGroups, Attach, Detach,
+		func(ctx context.Context, r *run, k Kind, what []string) error { return r.targetGroups(ctx, k, what) })
+	d.sets("load_balancing.classic", want.Classic, have.Classic, Attach, Detach,
+		func(ctx context.Context, r *run, k Kind, what []string) error { return r.classic(ctx, k, what) })
+}
+
+// switches are the metrics collected and the processes suspended.
+func (d *differ) switches() {
+	d.sets("metrics", d.want.Metrics, d.live.Metrics, EnableMetrics, DisableMetrics,
+		func(ctx context.Context, r *run, k Kind, what []string) error { return r.metrics(ctx, k, what) })
+	d.sets("suspended", d.want.Suspended, d.live.Suspended, Suspend, Resume,
+		func(ctx context.Context, r *run, k Kind, what []string) error { return r.processes(ctx, k, what) })
+}
+
+func (d *differ) hooks() {
+	for _, key := range slices.Sorted(maps.Keys(d.want.Hooks)) {
+		have := d.live.Hooks[key]
+		full := overlay(have, d.want.Hooks[key])
+		if f := compare("hooks."+key, d.want.Hooks[key], have); len(f) > 0 {
+			d.add(PutHook, key, "the hook differs from the file", f, func(ctx context.Context, r *run) error { return r.putHook(ctx, key, full) })
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.live.Hooks)) {
+		if _, kept := d.want.Hooks[key]; d.want.Hooks != nil && !kept {
+			d.add(DeleteHook, key, "the file does not have it", reversed(compare("hooks."+key, d.live.Hooks[key], nil)), func(ctx context.Context, r *run) error {
+				return r.deleteHook(ctx, key)
+			})
+		}
+	}
+}
+
+func (d *differ) notices() {
+	for _, topic := range slices.Sorted(maps.Keys(d.want.Notifications)) {
+		events := d.want.Notifications[topic]
+		if f := compare("notifications."+topic, events, d.live.Notifications[topic]); len(f) > 0 && len(events) > 0 {
+			d.add(PutNotice, topic, "the events differ from the file", f, func(ctx context.Context, r *run) error { return r.putNotice(ctx, topic, events) })
+		}
+	}
+	for _, topic := range slices.Sorted(maps.Keys(d.live.Notifications)) {
+		if d.want.Notifications != nil && len(d.want.Notifications[topic]) == 0 {
+			f := reversed(compare("notifications."+topic, d.live.Notifications[topic], nil))
+			d.add(DeleteNotice, topic, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deleteNotice(ctx, topic) })
+		}
+	}
+}
+
+// style tells policies apart that share no fields.
+func (p Policy) style() string {
+	switch {
+	case p.Track != nil:
+		return "TargetTrackingScaling"
+	case p.Steps != nil:
+		return "StepScaling"
+	}
+	return "SimpleScaling"
+}
+
+// settled fills in what a query means when it does not say.
+func (p Policy) settled() Policy {
+	if p.Track == nil {
+		return p
+	}
+	t := *p.Track
+	t.Queries = slices.Clone(t.Queries)
+	for i, q := range t.Queries {
+		t.Queries[i].Return = or(q.Return, true)
+		if q.Metric != nil && q.Dimensions == nil {
+			t.Queries[i].Dimensions = map[string]string{}
+		}
+	}
+	p.Track = &t
+	return p
+}
+
+func (d *differ) policies() {
+	have := map[string]Policy{} // by the name in AWS
+	for key, p := range d.live.Policies {
+		have[PolicyName(d.name, key, p)] = p
+	}
+	kept := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(d.want.Policies)) {
+		want := d.want.Policies[key].settled()
+		name := PolicyName(d.name, key, want)
+		kept[name] = true
+		want.Name = nil
+		live := have[name]
+		live.Name = nil
+		full := want
+		if live.style() == want.style() {
+			full = overlay(live, want)
+		}
+		f := compare("policies."+key, want, live)
+		if _, there := have[name]; !there || len(f) > 0 {
+			d.add(PutPolicy, name, "the policy differs from the file", f, func(ctx context.Context, r *run) error { return r.putPolicy(ctx, name, full) })
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if d.want.Policies != nil && !kept[name] {
+			f := reversed(compare("policies", have[name], nil))
+			d.add(DeletePolicy, name, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deletePolicy(ctx, name) })
+		}
+	}
+}
+
+// settled fills in what an alarm means when it does not say.
+func (a Alarm) settled(group string) Alarm {
+	a.Statistic, a.Periods, a.Missing, a.Name = or(a.Statistic, "Average"), or(a.Periods, 1), or(a.Missing, "missing"), nil
+	if a.Dimensions == nil {
+		a.Dimensions = map[string]string{"AutoScalingGroupName": group}
+	}
+	return a
+}
+
+func (d *differ) alarms() {
+	have := map[string]Alarm{} // by the name in AWS
+	for _, a := range d.live.Alarms {
+		have[AlarmName(d.name, a)] = a
+	}
+	kept := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(d.want.Alarms)) {
+		name := AlarmName(d.name, d.want.Alarms[key])
+		want := d.want.Alarms[key].settled(d.name)
+		kept[name] = true
+		live, there := have[name]
+		live.Name = nil
+		f := compare("alarms."+key, want, live)
+		if there && len(f) == 0 {
+			continue
+		}
+		full := overlay(live, want)
+		policy := PolicyName(d.name, *want.Policy, d.want.Policies[*want.Policy])
+		d.add(PutAlarm, name, "the alarm differs from the file", f, func(ctx context.Context, r *run) error { return r.putAlarm(ctx, name, policy, full) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if d.want.Alarms != nil && !kept[name] {
+			f := reversed(compare("alarms", have[name], nil))
+			d.add(DeleteAlarm, name, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deleteAlarm(ctx, name) })
+		}
+	}
+}
+
+func (d *differ) schedules() {
+	for _, key := range slices.Sorted(maps.Keys(d.want.Schedules)) {
+		want, have := d.want.Schedules[key], d.live.Schedules[key]
+		if want.Cron != nil {
+			want.TimeZone = or(want.TimeZone, "Etc/UTC")
+			want.Start = nil // AWS moves it to the next firing
+		}
+		if f := compare("schedules."+key, want, have); len(f) > 0 {
+			full := overlay(have, d.want.Schedules[key])
+			d.add(PutSchedule, key, "the scheduled action differs from the file", f, func(ctx context.Context, r *run) error { return r.putSchedule(ctx, key, full) })
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.live.Schedules)) {
+		if _, kept := d.want.Schedules[key]; d.want.Schedules != nil && !kept {
+			f := reversed(compare("schedules."+key, d.live.Schedules[key], nil))
+			d.add(DeleteSchedule, key, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deleteSchedule(ctx, key) })
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package autoscale
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"bakehouse/internal/awserr"
+	"bakehouse/internal/fault"
+)
+
+// OwnerTag is the tag on a group that says which owner's file made it.
+const OwnerTag = "bakehouse:autoscale-owner"
+
+// Live is one group as AWS has it.
+type Live struct {
+	Group                         // every field that is read is set
+	Desired     int               // capacity now
+	Config      string            // the launch configuration it still uses
+	Template    string            // the launch template's name
+	Version     string            // the number the group uses
+	PolicyARNs  map[string]string // by name in AWS
+	PolicyNames map[string]string // by key in Policies
+	Owner       string
+	mixed       *astypes.MixedInstancesPolicy // as it came: what we do not know is kept
+	Status      string                        // set while the group is being deleted
+	Instances   []Instance
+}
+
+// Instance is one instance of a group.
+type Instance struct{ ID, Zone, State, Health, Version string }
+
+// Versions are the two versions of a launch template that anybody reads
+// without knowing its name.
+type Versions struct {
+	Latest  int64
+	Default int64
+	Data    map[int64]Launch
+}
+
+// Observed is what AWS has of the groups asked for.
+type Observed struct {
+	At        time.Time
+	Groups    map[string]Live
+	Templates map[string]Versions // by name
+	Images    map[string]string   // reference as in the file to id; a missing image is absent
+}
+
+// pageSize is the most that the calls in question give at once.
+const pageSize = 100
+
+// Observe reads the groups of s, with all that belongs to them, page by page:
+// the number of calls grows with pages, not with groups, except that hooks
+// can only be asked for group by group and only are where a file manages them.
+func Observe(ctx context.Context, w World, s Spec) (Observed, error) {
+	o := Observed{At: w.Now(), Groups: map[string]Live{}, Templates: map[string]Versions{}, Images: map[string]string{}}
+	r := reader{w, &o, s}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"groups", r.groups}, {"launch templates", r.templates}, {"launch configurations", r.configs}, {"policies", r.policies},
+		{"alarms", r.alarms}, {"scheduled actions", r.schedules}, {"notifications", r.notices}, {"hooks", r.hooks}, {"images", r.images},
+	} {
+		if err := step.do(ctx); err != nil {
+			return Observed{}, refused("reading "+step.what, err)
+		}
+	}
+	return o, nil
+}
+
+// Names lists the observed groups in order.
+func (o Observed) Names() []string { return slices.Sorted(maps.Keys(o.Groups)) }
+
+// refused gives an error of AWS its kind and a next step.
+func refused(what string, err error) error {
+	next := "look at the message of AWS; nothing that is not listed as done was changed"
+	if awserr.IsAuth(err) {
+		next = "give the caller the rights listed in docs/iam/autoscalectl.json"
+	}
+	return fault.Newf(fault.AWS, next, "%s: %w", what, err)
+}
+
+// reader is one observation under way.
+type reader struct {
+	w World
+	o *Observed
+	s Spec
+}
+
+func (r reader) groups(ctx context.Context) error {
+	for names := range slices.Chunk(r.s.Names(), pageSize) {
+		in := &as.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: names, MaxRecords: ptr(int32(pageSize))}
+		for pages := as.NewDescribeAutoScalingGroupsPaginator(r.w.Groups, in); pages.HasMorePages(); {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, g := range out.AutoScalingGroups {
+				r.o.Groups[val(g.AutoScalingGroupName)] = liveOf(g)
+			}
+		}
+	}
+	return nil
+}
+
+// templates reads the latest and the default version of all templates at
+// once, then those few versions that groups use and that are neither.
+func (r reader) templates(ctx context.Context) error {
+	in := &ec2.DescribeLaunchTemplateVersionsInput{Versions: []string{"$Latest", "$Default"}}
+	if err := r.versions(ctx, in); err != nil {
+		return err
+	}
+	for _, name := range r.o.Names() {
+		l := r.o.Groups[name]
+		if l.Template == "" {
+			continue
+		}
+		v := r.o.Templates[l.Template]
+		number := v.number(l.Version)
+		if _, known := v.Data[number]; !known {
+			in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &l.Template, Versions: []string{l.Version}}
+			if err := r.versions(ctx, in); err != nil {
+				return err
+			}
+		}
+		launch := r.o.Templates[l.Template].Data[number]
+		launch.Template = ptr(l.Template)
+		l.Launch = &launch
+		r.o.Groups[name] = l
+	}
+	return nil
+}
+
+// number resolves what a group calls a version.
+func (v Versions) number(which string) int64 {
+	switch which {
+	case "$Latest":
+		return v.Latest
+	case "", "$Default":
+		return v.Default
+	}
+	n, err := strconv.ParseInt(which, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func (r reader) versions(ctx context.Context, in *ec2.DescribeLaunchTemplateVersionsInput) error {
+	for pages := ec2.NewDescribeLaunchTemplateVersionsPaginator(r.w.EC2, in); pages.HasMorePages(); {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, v := range out.LaunchTemplateVersions {
+			name, n := val(v.LaunchTemplateName), val(v.VersionNumber)
+			t := r.o.Templates[name]
+			if t.Data == nil {
+				t.Data = map[int64]Launch{}
+			}
+			t.Data[n] = launchOf(v.LaunchTemplateData)
+			if t.Latest = max(t.Latest, n); val(v.DefaultVersion) {
+				t.Default = n
+			}
+			r.o.Templates[name] = t
+		}
+	}
+	return nil
+}
+
+// configs reads the launch configurations that groups still use.
+func (r reader) configs(ctx context.Context) error {
+	var names []string
+	for _, l := range r.o.Groups {
+		if l.Config != "" && !slices.Contains(names, l.Config) {
+			names = append(names, l.Config)
+		}
+	}
+	found := map[string]Launch{}
+	for chunk := range slices.Chunk(names, 50) {
+		in := &as.DescribeLaunchConfigurationsInput{LaunchConfigurationNames: chunk, MaxRecords: ptr(int32(pageSize))}
+		for pages := as.NewDescribeLaunchConfigurationsPaginator(r.w.Groups, in); pages.HasMorePages(); {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, c := range out.LaunchConfigurations {
+				found[val(c.LaunchConfigurationName)] = configOf(c)
+			}
+		}
+	}
+	for name, l := range r.o.Groups {
+		if c, ok := found[l.Config]; ok {
+			l.Launch = &c
+			r.o.Groups[name] = l
+		}
+	}
+	return nil
+}
+
+// only is the group to ask for when there is one; nil asks for all at once.
+func (r reader) only() *string {
+	if names := r.o.Names(); len(names) == 1 {
+		return &names[0]
+	}
+	return nil
+}
+
+func (r reader) policies(ctx context.Context) error {
+	if len(r.o.Groups) == 0 {
+		return nil
+	}
+	in := &as.DescribePoliciesInput{AutoScalingGroupName: r.only(), MaxRecords: ptr(int32(pageSize))}
+	for pages := as.NewDescribePoliciesPaginator(r.w.Groups, in); pages.HasMorePages(); {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range out.ScalingPolicies {
+			if l, ours := r.o.Groups[val(p.AutoScalingGroupName)]; ours {
+				l.addPolicy(p)
+			}
+		}
+	}
+	return nil
+}
+
+// alarms reads those that set off a policy of a group, or carry its name.
+func (r reader) alarms(ctx context.Context) error {
+	if len(r.o.Groups) == 0 {
+		return nil
+	}
+	owners := map[string]string{}
+	for name, l := range r.o.Groups {
+		for _, arn := range l.PolicyARNs {
+			owners[arn] = name
+		}
+	}
+	in := &cloudwatch.DescribeAlarmsInput{MaxRecords: ptr(int32(pageSize)), AlarmTypes: []cwtypes.AlarmType{cwtypes.AlarmTypeMetricAlarm}}
+	for pages := cloudwatch.NewDescribeAlarmsPaginator(r.w.Alarms, in); pages.HasMorePages(); {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range out.MetricAlarms {
+			if strings.HasPrefix(val(a.AlarmName), "TargetTracking-") {
+				continue // AWS's own
+			}
+			owner, _, _ := strings.Cut(val(a.AlarmName), "|")
+			for _, action := range a.AlarmActions {
+				if name, ours := owners[action]; ours {
+					owner = name
+				}
+			}
+			if l, ours := r.o.Groups[owner]; ours {
+				l.addAlarm(owner, a)
+			}
+		}
+	}
+	return nil
+}
+
+func (r reader) schedules(ctx context.Context) error {
+	if len(r.o.Groups) == 0 {
+		return nil
+	}
+	in := &as.DescribeScheduledActionsInput{AutoScalingGroupName: r.only(), MaxRecords: ptr(int32(pageSize))}
+	for pages := as.NewDescribeScheduledActionsPaginator(r.w.Groups, in); pages.HasMorePages(); {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range out.ScheduledUpdateGroupActions {
+			if l, ours := r.o.Groups[val(a.AutoScalingGroupName)]; ours {
+				l.Schedules[val(a.ScheduledActionName)] = scheduleOf(a)
+			}
+		}
+	}
+	return nil
+}
+
+func (r reader) notices(ctx context.Context) error {
+	for names := range slices.Chunk(r.o.Names(), pageSize) {
+		in := &as.DescribeNotificationConfigurationsInput{AutoScalingGroupNames: names, MaxRecords: ptr(int32(pageSize))}
+		for pages := as.NewDescribeNotificationConfigurationsPaginator(r.w.Groups, in); pages.HasMorePages(); {
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, n := range out.NotificationConfigurations {
+				l, topic := r.o.Groups[val(n.AutoScalingGroupName)], val(n.TopicARN)
+				l.Notifications[topic] = append(l.Notifications[topic], val(n.NotificationType))
+			}
+		}
+	}
+	return nil
+}
+
+func (r reader) hooks(ctx context.Context) error {
+	for _, name := range r.o.Names() {
+		if r.s.Groups[name].Hooks == nil {
+			continue
+		}
+		out, err := r.w.Groups.DescribeLifecycleHooks(ctx, &as.DescribeLifecycleHooksInput{AutoScalingGroupName: &name})
+		if err != nil {
+			return err
+		}
+		for _, h := range out.LifecycleHooks {
+			r.o.Groups[name].Hooks[val(h.LifecycleHookName)] = hookOf(h)
+		}
+	}
+	return nil
+}
+
+// images asks which of the images named exist, and which is a role's newest.
+func (r reader) images(ctx context.Context) error {
+	var ids []string
+	for _, name := range r.s.Names() {
+		l := r.s.Groups[name].Launch
+		if l == nil || l.Image == nil {
+			continue
+		}
+		if role, ok := strings.CutPrefix(*l.Image, "role:"); ok {
+			if err := r.newest(ctx, role); err != nil {
+				return err
+			}
+		} else if !slices.Contains(ids, *l.Image) {
+			ids = append(ids, *l.Image)
+		}
+	}
+	for chunk := range slices.Chunk(ids, pageSize) {
+		// A filter, not ImageIds: one unknown id would fail the whole call.
+		out, err := r.w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []ec2types.Filter{{Name: ptr("image-id"), Values: chunk}}})
+		if err != nil {
+			return err
+		}
+		for _, i := range out.Images {
+			r.o.Images[val(i.ImageId)] = val(i.ImageId)
+		}
+	}
+	return nil
+}
+
+// newest finds the latest available image that was baked for role in this
+// account; bake names an image only once it is proven.
+func (r reader) newest(ctx context.Context, role string) error {
+	if _, known := r.o.Images["role:"+role]; known {
+		return nil
+	}
+	out, err := r.w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []ec2types.Filter{
+		{Name: ptr("tag:bakehouse:role"), Values: []string{role}}, {Name: ptr("state"), Values: []string{"available"}}}})
+	if err != nil {
+		return err
+	}
+	latest := ""
+	for _, i := range out.Images {
+		// RFC 3339 in UTC with fixed width sorts as text.
+		if date := val(i.CreationDate); date > latest {
+			latest = date
+			r.o.Images["role:"+role] = val(i.ImageId)
+		}
+	}
+	return nil
+}

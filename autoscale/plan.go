@@ -1,0 +1,74 @@
+package autoscale
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Kind is what a change does.
+type Kind string
+
+// The kinds, in the order in which they are carried out within a group:
+// what others lean on comes first, and nothing is taken away before its
+// replacement stands.
+const (
+	CreateTemplate Kind = "create launch template"
+	CreateVersion  Kind = "create launch template version"
+	CreateGroup    Kind = "create group"
+	PutHook        Kind = "put hook"
+	PutNotice      Kind = "put notification"
+	UpdateGroup    Kind = "update group"
+	Attach         Kind = "attach"
+	PutTags        Kind = "put tags"
+	EnableMetrics  Kind = "enable metrics"
+	Suspend        Kind = "suspend"
+	PutPolicy      Kind = "put policy"
+	PutAlarm       Kind = "put alarm"
+	PutSchedule    Kind = "put schedule"
+	Resume         Kind = "resume"
+	DeleteAlarm    Kind = "delete alarm"
+	DeletePolicy   Kind = "delete policy"
+	DeleteSchedule Kind = "delete schedule"
+	DeleteHook     Kind = "delete hook"
+	DeleteNotice   Kind = "delete notification"
+	Detach         Kind = "detach"
+	DisableMetrics Kind = "disable metrics"
+	DeleteTags     Kind = "delete tags"
+	DeleteGroup    Kind = "delete group"
+)
+
+func order(k Kind) int {
+	return slices.Index([]Kind{CreateTemplate, CreateVersion, CreateGroup, PutHook, PutNotice, UpdateGroup, Attach, PutTags, EnableMetrics, Suspend,
+		PutPolicy, PutAlarm, PutSchedule, Resume, DeleteAlarm, DeletePolicy, DeleteSchedule, DeleteHook, DeleteNotice, Detach, DisableMetrics, DeleteTags, DeleteGroup}, k)
+}
+
+// Change is one step of a plan.
+type Change struct {
+	Group  string  `json:"group"`
+	Kind   Kind    `json:"kind"`
+	Name   string  `json:"name"` // of what is changed, as AWS calls it
+	Fields []Field `json:"fields,omitempty"`
+	Reason string  `json:"reason"`
+
+	do func(context.Context, *run) error
+}
+
+// Plan is what makes AWS match a file.
+type Plan struct {
+	Changes []Change `json:"changes"`
+}
+
+// Empty says that there is nothing to do.
+func (p Plan) Empty() bool { return len(p.Changes) == 0 }
+
+// sort puts changes in order: group after group, and within one as the kinds
+// stand.
+func (p *Plan) sort() {
+	slices.SortStableFunc(p.Changes, func(a, b Change) int {
+		if c := strings.Compare(a.Group, b.Group); c != 0 {
+			return c
+		}
+		return order(a.Kind) - order(b.Kind)
+	})
+}

@@ -1,0 +1,72 @@
+package autoscale
+
+import (
+	"context"
+	"time"
+
+	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// World is what this room needs of AWS. Readers alone are enough for Observe.
+type World struct {
+	Groups GroupsAPI
+	EC2    EC2API
+	Alarms AlarmsAPI
+	Now    func() time.Time
+	// Sleep waits between tries, or ends with ctx.
+	Sleep func(ctx context.Context, d time.Duration) error
+}
+
+// GroupsAPI is the part of Auto Scaling that is read and written here.
+type GroupsAPI interface {
+	GroupsReader
+	CreateAutoScalingGroup(context.Context, *as.CreateAutoScalingGroupInput, ...func(*as.Options)) (*as.CreateAutoScalingGroupOutput, error)
+	UpdateAutoScalingGroup(context.Context, *as.UpdateAutoScalingGroupInput, ...func(*as.Options)) (*as.UpdateAutoScalingGroupOutput, error)
+	DeleteAutoScalingGroup(context.Context, *as.DeleteAutoScalingGroupInput, ...func(*as.Options)) (*as.DeleteAutoScalingGroupOutput, error)
+	CreateOrUpdateTags(context.Context, *as.CreateOrUpdateTagsInput, ...func(*as.Options)) (*as.CreateOrUpdateTagsOutput, error)
+	DeleteTags(context.Context, *as.DeleteTagsInput, ...func(*as.Options)) (*as.DeleteTagsOutput, error)
+	PutScalingPolicy(context.Context, *as.PutScalingPolicyInput, ...func(*as.Options)) (*as.PutScalingPolicyOutput, error)
+	DeletePolicy(context.Context, *as.DeletePolicyInput, ...func(*as.Options)) (*as.DeletePolicyOutput, error)
+	PutScheduledUpdateGroupAction(context.Context, *as.PutScheduledUpdateGroupActionInput, ...func(*as.Options)) (*as.PutScheduledUpdateGroupActionOutput, error)
+	DeleteScheduledAction(context.Context, *as.DeleteScheduledActionInput, ...func(*as.Options)) (*as.DeleteScheduledActionOutput, error)
+	PutLifecycleHook(context.Context, *as.PutLifecycleHookInput, ...func(*as.Options)) (*as.PutLifecycleHookOutput, error)
+	DeleteLifecycleHook(context.Context, *as.DeleteLifecycleHookInput, ...func(*as.Options)) (*as.DeleteLifecycleHookOutput, error)
+	PutNotificationConfiguration(context.Context, *as.PutNotificationConfigurationInput, ...func(*as.Options)) (*as.PutNotificationConfigurationOutput, error)
+	DeleteNotificationConfiguration(context.Context, *as.DeleteNotificationConfigurationInput, ...func(*as.Options)) (*as.DeleteNotificationConfigurationOutput, error)
+	EnableMetricsCollection(context.Context, *as.EnableMetricsCollectionInput, ...func(*as.Options)) (*as.EnableMetricsCollectionOutput, error)
+	DisableMetricsCollection(context.Context, *as.DisableMetricsCollectionInput, ...func(*as.Options)) (*as.DisableMetricsCollectionOutput, error)
+	SuspendProcesses(context.Context, *as.SuspendProcessesInput, ...func(*as.Options)) (*as.SuspendProcessesOutput, error)
+	ResumeProcesses(context.Context, *as.ResumeProcessesInput, ...func(*as.Options)) (*as.ResumeProcessesOutput, error)
+	AttachLoadBalancerTargetGroups(context.Context, *as.AttachLoadBalancerTargetGroupsInput, ...func(*as.Options)) (*as.AttachLoadBalancerTargetGroupsOutput, error)
+	DetachLoadBalancerTargetGroups(context.Context, *as.DetachLoadBalancerTargetGroupsInput, ...func(*as.Options)) (*as.DetachLoadBalancerTargetGroupsOutput, error)
+	AttachLoadBalancers(context.Context, *as.AttachLoadBalancersInput, ...func(*as.Options)) (*as.AttachLoadBalancersOutput, error)
+	DetachLoadBalancers(context.Context, *as.DetachLoadBalancersInput, ...func(*as.Options)) (*as.DetachLoadBalancersOutput, error)
+}
+
+// GroupsReader is the part of Auto Scaling that a plan needs.
+type GroupsReader interface {
+	DescribeAutoScalingGroups(context.Context, *as.DescribeAutoScalingGroupsInput, ...func(*as.Options)) (*as.DescribeAutoScalingGroupsOutput, error)
+	DescribeLaunchConfigurations(context.Context, *as.DescribeLaunchConfigurationsInput, ...func(*as.Options)) (*as.DescribeLaunchConfigurationsOutput, error)
+	DescribePolicies(context.Context, *as.DescribePoliciesInput, ...func(*as.Options)) (*as.DescribePoliciesOutput, error)
+	DescribeScheduledActions(context.Context, *as.DescribeScheduledActionsInput, ...func(*as.Options)) (*as.DescribeScheduledActionsOutput, error)
+	DescribeLifecycleHooks(context.Context, *as.DescribeLifecycleHooksInput, ...func(*as.Options)) (*as.DescribeLifecycleHooksOutput, error)
+	DescribeNotificationConfigurations(context.Context, *as.DescribeNotificationConfigurationsInput, ...func(*as.Options)) (*as.DescribeNotificationConfigurationsOutput, error)
+}
+
+// EC2API is the part of EC2 behind a group.
+type EC2API interface {
+	DescribeLaunchTemplateVersions(context.Context, *ec2.DescribeLaunchTemplateVersionsInput, ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error)
+	DescribeImages(context.Context, *ec2.DescribeImagesInput, ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error)
+	CreateLaunchTemplate(context.Context, *ec2.CreateLaunchTemplateInput, ...func(*ec2.Options)) (*ec2.CreateLaunchTemplateOutput, error)
+	CreateLaunchTemplateVersion(context.Context, *ec2.CreateLaunchTemplateVersionInput, ...func(*ec2.Options)) (*ec2.CreateLaunchTemplateVersionOutput, error)
+	ModifyLaunchTemplate(context.Context, *ec2.ModifyLaunchTemplateInput, ...func(*ec2.Options)) (*ec2.ModifyLaunchTemplateOutput, error)
+}
+
+// AlarmsAPI is the part of CloudWatch behind a group.
+type AlarmsAPI interface {
+	DescribeAlarms(context.Context, *cloudwatch.DescribeAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error)
+	PutMetricAlarm(context.Context, *cloudwatch.PutMetricAlarmInput, ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricAlarmOutput, error)
+	DeleteAlarms(context.Context, *cloudwatch.DeleteAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DeleteAlarmsOutput, error)
+}

@@ -1,0 +1,185 @@
+// Package asg is an Auto Scaling service over HTTP, with as much of EC2
+// (launch templates, images) and CloudWatch (alarms) as a group needs. It
+// keeps every field as it was sent, pages its lists, numbers its calls and
+// refuses what AWS refuses; it launches nothing, but lists one instance for
+// each unit of desired capacity.
+//
+// Auto Scaling and EC2 are spoken in AWS's Query protocols, CloudWatch in
+// Smithy RPC v2 CBOR, as the SDK speaks to the real ones.
+package asg
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Call is one request that the service answered.
+type Call struct {
+	Service string // autoscaling, ec2, monitoring
+	Action  string
+	Code    string // of the error; "" when it was done
+}
+
+// Service is the handler. Its zero value is not ready: use New.
+type Service struct {
+	mu     sync.Mutex
+	now    func() time.Time
+	serial int
+	calls  []Call
+	faults map[string][]string // action to the codes of its next calls; "" passes
+
+	groups    map[string]*node
+	configs   map[string]*node
+	policies  map[string]*node // by group and name, as the next two
+	schedules map[string]*node
+	hooks     map[string]*node
+	notices   map[string]*node // by group, topic and event
+	templates map[string]*template
+	images    map[string]Image
+	alarms    map[string]map[string]any
+}
+
+// Image is what DescribeImages knows.
+type Image struct {
+	ID      string
+	Created time.Time
+	Tags    map[string]string
+}
+
+// New returns an empty service. now is its clock.
+func New(now func() time.Time) *Service {
+	return &Service{now: now, faults: map[string][]string{}, groups: map[string]*node{}, configs: map[string]*node{}, policies: map[string]*node{},
+		schedules: map[string]*node{}, hooks: map[string]*node{}, notices: map[string]*node{}, templates: map[string]*template{},
+		images: map[string]Image{}, alarms: map[string]map[string]any{}}
+}
+
+// AddImage makes an image known.
+func (s *Service) AddImage(i Image) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.images[i.ID] = i
+}
+
+// Fail makes the next calls of action end with these codes, one each; an
+// empty code lets that call pass.
+func (s *Service) Fail(action string, codes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults[action] = append(s.faults[action], codes...)
+}
+
+// Calls returns all calls so far, oldest first.
+func (s *Service) Calls() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+// Forget empties the list of calls.
+func (s *Service) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = nil
+}
+
+// refusal is an error of AWS.
+type refusal struct {
+	code, message string
+	status        int
+}
+
+func (r *refusal) Error() string { return r.code + ": " + r.message }
+
+func invalid(message string) error { return &refusal{"ValidationError", message, 400} }
+
+// ServeHTTP answers one call. Calls take their turns.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" {
+		s.serveCloudWatch(w, r, body)
+		return
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	in := parseForm(form)
+	service := "ec2"
+	if form.Get("Version") == "2011-01-01" {
+		service = "autoscaling"
+	}
+	action := form.Get("Action")
+	out, err := s.answer(service, action, in)
+	writeXML(w, service, action, out, err)
+}
+
+// operation answers one action.
+type operation func(in *node) (*node, error)
+
+func (s *Service) answer(service, action string, in *node) (*node, error) {
+	err := s.fault(action)
+	var out *node
+	if err == nil {
+		table := s.autoScaling()
+		if service == "ec2" {
+			table = s.ec2()
+		}
+		if op := table[action]; op != nil {
+			out, err = op(in)
+		} else {
+			err = &refusal{"InvalidAction", "there is no action " + action, 400}
+		}
+	}
+	s.record(service, action, err)
+	return out, err
+}
+
+// fault takes the next fault planned for action.
+func (s *Service) fault(action string) error {
+	codes := s.faults[action]
+	if len(codes) == 0 {
+		return nil
+	}
+	s.faults[action] = codes[1:]
+	if codes[0] == "" {
+		return nil
+	}
+	return &refusal{codes[0], "as the test asked", 400}
+}
+
+func (s *Service) record(service, action string, err error) {
+	c := Call{Service: service, Action: action}
+	if refused, ok := err.(*refusal); ok {
+		c.Code = refused.code
+	}
+	s.calls = append(s.calls, c)
+}
+
+func (s *Service) next() int {
+	s.serial++
+	return s.serial
+}
+
+// sorted returns the values of m in the order of its keys.
+func sorted[T any](m map[string]T) []T {
+	var out []T
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, m[k])
+	}
+	return out
+}
+
+func key(parts ...string) string { return strings.Join(parts, "\x00") }

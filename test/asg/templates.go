@@ -1,0 +1,219 @@
+package asg
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// template is a launch template. Versions are numbered from 1.
+type template struct {
+	id, name string
+	normal   int // the default version
+	versions []*node
+}
+
+// version finds one by number, $Latest or $Default ("" is the default).
+func (t *template) version(which string) *node {
+	n := t.normal
+	if which == "$Latest" {
+		n = len(t.versions)
+	} else if which != "" && which != "$Default" {
+		var err error
+		if n, err = strconv.Atoi(which); err != nil {
+			return nil
+		}
+	}
+	if n < 1 || n > len(t.versions) {
+		return nil
+	}
+	return t.versions[n-1]
+}
+
+func (s *Service) findTemplate(id, name string) *template {
+	for _, t := range s.templates {
+		if id != "" && t.id == id || id == "" && t.name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// ec2 is the table of actions.
+func (s *Service) ec2() map[string]operation {
+	return map[string]operation{
+		"CreateLaunchTemplate":           s.createTemplate,
+		"CreateLaunchTemplateVersion":    s.createVersion,
+		"ModifyLaunchTemplate":           s.modifyTemplate,
+		"DescribeLaunchTemplateVersions": s.describeVersions,
+		"DeleteLaunchTemplate":           s.deleteTemplate,
+		"DescribeImages":                 s.describeImages,
+	}
+}
+
+func (s *Service) createTemplate(in *node) (*node, error) {
+	name := in.str("LaunchTemplateName")
+	if s.templates[name] != nil {
+		return nil, &refusal{"InvalidLaunchTemplateName.AlreadyExistsException", "a template of the name " + name + " is there", 400}
+	}
+	if err := checkData(in.get("LaunchTemplateData")); err != nil {
+		return nil, err
+	}
+	t := &template{id: fmt.Sprintf("lt-%017x", s.next()), name: name, normal: 1}
+	t.versions = []*node{in.get("LaunchTemplateData")}
+	s.templates[name] = t
+	return fields("launchTemplate", t.summary()), nil
+}
+
+// checkData refuses user data that is not encoded, as EC2 does.
+func checkData(data *node) error {
+	if data == nil {
+		return &refusal{"MissingParameter", "LaunchTemplateData is needed", 400}
+	}
+	if _, err := base64.StdEncoding.DecodeString(data.str("UserData")); err != nil {
+		return &refusal{"InvalidUserData.Malformed", "user data is not base64", 400}
+	}
+	return nil
+}
+
+func (t *template) summary() *node {
+	return fields("launchTemplateId", t.id, "launchTemplateName", t.name, "defaultVersionNumber", t.normal, "latestVersionNumber", len(t.versions))
+}
+
+func (s *Service) named(in *node) (*template, error) {
+	t := s.findTemplate(in.str("LaunchTemplateId"), in.str("LaunchTemplateName"))
+	if t == nil {
+		return nil, &refusal{"InvalidLaunchTemplateName.NotFoundException", "there is no such launch template", 400}
+	}
+	return t, nil
+}
+
+// createVersion starts from SourceVersion, when one is given.
+func (s *Service) createVersion(in *node) (*node, error) {
+	t, err := s.named(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkData(in.get("LaunchTemplateData")); err != nil {
+		return nil, err
+	}
+	data := &node{}
+	if source := in.str("SourceVersion"); source != "" {
+		from := t.version(source)
+		if from == nil {
+			return nil, &refusal{"InvalidLaunchTemplateId.VersionNotFound", "there is no version " + source, 400}
+		}
+		data = from.copy()
+	}
+	data.merge(in.get("LaunchTemplateData"))
+	t.versions = append(t.versions, data)
+	return fields("launchTemplateVersion", t.describe(len(t.versions))), nil
+}
+
+func (s *Service) modifyTemplate(in *node) (*node, error) {
+	t, err := s.named(in)
+	if err != nil {
+		return nil, err
+	}
+	if t.normal = in.number("SetDefaultVersion"); t.version("") == nil {
+		return nil, &refusal{"InvalidLaunchTemplateId.VersionNotFound", "there is no such version", 400}
+	}
+	return fields("launchTemplate", t.summary()), nil
+}
+
+func (s *Service) deleteTemplate(in *node) (*node, error) {
+	t, err := s.named(in)
+	if err != nil {
+		return nil, err
+	}
+	delete(s.templates, t.name)
+	return fields("launchTemplate", t.summary()), nil
+}
+
+// describe renders version n as EC2 answers: lower camel case, lists in Sets.
+func (t *template) describe(n int) *node {
+	return fields("launchTemplateId", t.id, "launchTemplateName", t.name, "versionNumber", n, "defaultVersion", n == t.normal,
+		"launchTemplateData", answered(t.versions[n-1]))
+}
+
+func answered(in *node) *node {
+	out := &node{text: in.text}
+	for _, name := range in.names {
+		k := in.kids[name]
+		lower := strings.ToLower(name[:1]) + name[1:]
+		if !k.list {
+			out.set(lower, answered(k))
+			continue
+		}
+		items := list()
+		for _, i := range k.items {
+			items.items = append(items.items, answered(i))
+		}
+		out.set(lower+"Set", items)
+	}
+	return out
+}
+
+// describeVersions needs no name when it is asked for $Latest or $Default:
+// then it covers all templates.
+func (s *Service) describeVersions(in *node) (*node, error) {
+	all := sorted(s.templates)
+	if in.has("LaunchTemplateId") || in.has("LaunchTemplateName") {
+		t, err := s.named(in)
+		if err != nil {
+			return nil, err
+		}
+		all = []*template{t}
+	}
+	var found []*node
+	for _, t := range all {
+		var numbers []int
+		for i := range t.versions {
+			numbers = append(numbers, i+1)
+		}
+		if asked := in.texts("LaunchTemplateVersion"); len(asked) > 0 {
+			numbers = slices.DeleteFunc(numbers, func(n int) bool {
+				return !slices.ContainsFunc(asked, func(which string) bool { return t.version(which) == t.versions[n-1] })
+			})
+		}
+		for _, n := range numbers {
+			found = append(found, t.describe(n))
+		}
+	}
+	from, size := in.number("NextToken"), 200
+	if in.has("MaxResults") {
+		size = in.number("MaxResults")
+	}
+	to := min(from+size, len(found))
+	out := fields("launchTemplateVersionSet", list(found[from:to]...))
+	if to < len(found) {
+		out.set("nextToken", text(strconv.Itoa(to)))
+	}
+	return out, nil
+}
+
+// describeImages knows image-id and tag filters; an unknown id simply is not
+// in the answer, as with filters on EC2.
+func (s *Service) describeImages(in *node) (*node, error) {
+	found := list()
+	for _, i := range sorted(s.images) {
+		fits := true
+		for _, f := range in.all("Filter") {
+			values := f.texts("Value")
+			name := f.str("Name")
+			fits = fits && (name == "image-id" && slices.Contains(values, i.ID) || name == "state" && slices.Contains(values, "available") ||
+				strings.HasPrefix(name, "tag:") && slices.Contains(values, i.Tags[strings.TrimPrefix(name, "tag:")]))
+		}
+		if !fits {
+			continue
+		}
+		tags := list()
+		for k, v := range i.Tags {
+			tags.items = append(tags.items, fields("key", k, "value", v))
+		}
+		found.items = append(found.items, fields("imageId", i.ID, "imageState", "available", "creationDate", stamp(i.Created), "tagSet", tags))
+	}
+	return fields("imagesSet", found), nil
+}
