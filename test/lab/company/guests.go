@@ -4,6 +4,7 @@ package company
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 
@@ -19,6 +20,11 @@ type machine struct{ *guest.Guest }
 
 // Wait returns why the guest broke; how else it ended does not matter to EC2.
 func (m machine) Wait() error { return m.Guest.Wait().Err }
+
+// Script runs a shell script as root, as the SSM agent does.
+func (m machine) Script(ctx context.Context, script string, stdout, stderr io.Writer) error {
+	return m.Exec(ctx, guest.Streams{Out: stdout, Err: stderr}, "/bin/sh", "-c", script)
+}
 
 // Boot starts a guest.
 func (g guests) Boot(ctx context.Context, s hypervisor.Spec) (hypervisor.Guest, error) {

@@ -69,6 +69,7 @@ type Gateway struct {
 	launches launches
 	fleet    fleet
 	images   images
+	commands commands
 	naming   sync.Mutex // held from the check of an image's name to its creation
 	closing  chan struct{}
 	closed   sync.Once
@@ -100,6 +101,7 @@ func New(cfg Config) (*Gateway, error) {
 		keys:     &keyLocks{held: map[string]*keyLock{}},
 		launches: launches{byToken: map[string]launch{}},
 		fleet:    fleet{starting: map[string]bool{}, gone: map[string]time.Time{}},
+		commands: commands{all: map[string]*invocation{}},
 		images:   images{byID: map[string]*image{}},
 		closing:  make(chan struct{}),
 	}

@@ -33,6 +33,10 @@ func (g *Gateway) table() map[string]handler {
 		"ec2:DeleteSecurityGroup":       g.deleteSecurityGroup,
 		"ec2:AllocateAddress":           g.allocateAddress,
 
+		"ssm:SendCommand":          g.sendCommand,
+		"ssm:GetCommandInvocation": g.getCommandInvocation,
+		"ssm:CancelCommand":        g.cancelCommand,
+
 		"ssm:GetParameter":        g.getParameter,
 		"ssm:GetParameters":       g.getParameters,
 		"ssm:GetParametersByPath": g.getParametersByPath,
