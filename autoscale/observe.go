@@ -38,7 +38,13 @@ type Live struct {
 }
 
 // Instance is one instance of a group.
-type Instance struct{ ID, Zone, State, Health, Version string }
+type Instance struct {
+	ID      string `json:"id"`
+	Zone    string `json:"zone"`
+	State   string `json:"state"`
+	Health  string `json:"health"`
+	Version string `json:"version"` // of its launch template
+}
 
 // Versions are the two versions of a launch template that anybody reads
 // without knowing its name.
