@@ -22,6 +22,7 @@ func iamOf(service, action string) string {
 	same := map[string]string{
 		"s3:HeadObject": "s3:GetObject", "s3:HeadBucket": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBucket", "s3:ListObjects": "s3:ListBucket",
 		"s3:CreateMultipartUpload": "s3:PutObject", "s3:UploadPart": "s3:PutObject", "s3:CompleteMultipartUpload": "s3:PutObject",
+		"sqs:DeleteMessageBatch": "sqs:DeleteMessage",
 	}
 	name := service + ":" + action
 	if other, ok := same[name]; ok {
