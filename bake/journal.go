@@ -83,6 +83,7 @@ type journalFile struct {
 	ChefServer string     `json:"chef_server,omitempty"`
 	PID        int        `json:"pid"`
 	ExpiresAt  time.Time  `json:"expires_at"`
+	Kept       bool       `json:"kept,omitempty"` // failed, and left on purpose until it expires
 	Resources  []Resource `json:"resources"`
 }
 
@@ -150,6 +151,14 @@ func (j *journal) get(kind Kind, name string) (Resource, bool) {
 		return j.file.Resources[i], true
 	}
 	return Resource{}, false
+}
+
+// keep marks what is left as kept on purpose: a sweep waits for its expiry.
+func (j *journal) keep() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.file.Kept = true
+	return j.write()
 }
 
 // remaining lists what is still owned, oldest first.

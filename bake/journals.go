@@ -77,7 +77,8 @@ func aliveBake(journal string) bool {
 
 // forget removes the journal of a bake of which nothing is left.
 func (o oldBake) forget() error {
-	for _, path := range []string{lockPath(o.path), o.path} {
+	key := strings.TrimSuffix(o.path, ".json") + ".key"
+	for _, path := range []string{lockPath(o.path), key, key + ".known_hosts", o.path} {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("removing a journal: %w", err)
 		}

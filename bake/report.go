@@ -30,6 +30,9 @@ type Report struct {
 	Error    string     `json:"error,omitempty"`
 	Next     string     `json:"next,omitempty"`
 	Leftover []Leftover `json:"leftover,omitempty"`
+	// Of a bake that failed: the converge's last lines and the builder's console.
+	ConvergeTail []string `json:"converge_tail,omitempty"`
+	Console      []string `json:"console,omitempty"`
 }
 
 // StepTime is how long one step took.

@@ -41,6 +41,15 @@ func (w World) Bake(ctx context.Context, plan Plan) (Report, error) {
 	defer cancel()
 	list := steps(plan)
 	started, err := s.forward(runCtx, list)
+	if err != nil {
+		s.evidence(ctx)
+	}
+	if err != nil && plan.inputs.KeepOnFailure && ctx.Err() == nil {
+		if kerr := s.keepBuilder(); kerr != nil {
+			err = errors.Join(err, kerr)
+		}
+		return s.report(err), err
+	}
 	left := s.backward(ctx, list[:started], err)
 	err = s.verdict(ctx, err, left)
 	return s.report(err), err
@@ -179,6 +188,7 @@ func (s *Session) report(err error) Report {
 	}
 	if err != nil {
 		r.Error, r.Next = err.Error(), fault.NextOf(err)
+		r.ConvergeTail, r.Console = s.converged, s.console
 	}
 	for _, l := range s.journal.remaining() {
 		r.Leftover = append(r.Leftover, Leftover{l, l.Remedy(p.Launch.Region)})

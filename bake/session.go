@@ -28,6 +28,9 @@ type Session struct {
 	image    string
 	snaps    []string
 
+	converged []string // the converge's last lines
+	console   []string // the builder's console, when the bake failed
+
 	step  string // name of the running step
 	times []StepTime
 }

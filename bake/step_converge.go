@@ -90,6 +90,7 @@ func (s *Session) convergeOnce(ctx context.Context, before string) (again bool, 
 		Script: s.client + " -c " + chefDir + "/client.rb --no-color --once" + s.plan.localArgs(),
 		Stdout: out, Stderr: out, Sudo: true, Env: map[string]string{"CHEF_LICENSE": "accept-no-persist"}})
 	out.end()
+	s.converged = out.lines
 	var exit *host.ExitError
 	if err == nil || !errors.As(err, &exit) {
 		if err != nil && ctx.Err() == nil && s.rebooted(ctx, before) {

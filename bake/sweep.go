@@ -46,7 +46,7 @@ const (
 func (s Sweeper) Plan(ctx context.Context, regions []string) (SweepPlan, error) {
 	return s.plan(ctx, regions, func(found []Found, bakes map[string]oldBake) []Verdict {
 		return decideSweep(found, bakes, s.Clock.Now())
-	}, func(oldBake) bool { return true })
+	}, func(b oldBake) bool { return !b.Kept || s.Clock.Now().After(b.ExpiresAt) })
 }
 
 // PlanAbort is Plan for the bake with the given id alone, expired or not.

@@ -79,7 +79,7 @@ func (p SweepPlan) Text() string {
 
 // decideSweep says what of the found resources was lost by a bake that is
 // dead: what is past its expiry, and what a journal on this machine calls a
-// bake's that no longer runs. Nothing goes that does not carry a bake's tags;
+// bake's that no longer runs and was not kept on purpose. Nothing goes that does not carry a bake's tags;
 // finished images carry no expiry, and so are never touched.
 func decideSweep(found []Found, bakes map[string]oldBake, now time.Time) []Verdict {
 	return decideEach(found, func(f Found) (bool, string) {
@@ -87,7 +87,7 @@ func decideSweep(found []Found, bakes map[string]oldBake, now time.Time) []Verdi
 		if here && bake.alive {
 			return false, fmt.Sprintf("its bake runs on this machine (process %d)", bake.PID)
 		}
-		if here {
+		if here && !bake.Kept {
 			return true, "its bake died; the journal is on this machine"
 		}
 		at, err := f.expiry()

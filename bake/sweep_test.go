@@ -45,6 +45,8 @@ func TestSweepTakesOnlyWhatIsLostAndOurs(t *testing.T) {
 		{"not yet expired", ec2Thing(KindVolume, bakeA, future), nil, false, "expires in"},
 		{"not yet expired, but its bake died here", ec2Thing(KindInstance, bakeA, future), dead, true, "died"},
 		{"expired, but its bake runs here", ec2Thing(KindImage, bakeA, past), alive, false, "runs on this machine"},
+		{"not yet expired, and kept on purpose", ec2Thing(KindInstance, bakeA, future), map[string]oldBake{bakeA: {journalFile: journalFile{Kept: true}}}, false, "expires in"},
+		{"expired, though kept", ec2Thing(KindInstance, bakeA, past), map[string]oldBake{bakeA: {journalFile: journalFile{Kept: true}}}, true, "expired"},
 		{"another bake died here", ec2Thing(KindImage, bakeB, future), dead, false, "expires in"},
 		{"a finished image", ec2Thing(KindImage, bakeA, ""), nil, false, "finished"},
 		{"a finished image of a bake that died here", ec2Thing(KindImage, bakeA, ""), dead, false, "finished"},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -50,10 +49,6 @@ func (d deps) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	// A bake must not end in a report that cannot be written.
-	if dir := filepath.Dir(o.report); o.report != "" && !isDir(dir) {
-		return cliapp.Usagef("--report %s: there is no folder %s", o.report, dir)
-	}
 	reporter := d.reporter(o.output)
 	defer reporter.Close()
 	w, err := d.world(c.Context, &o)
@@ -93,6 +88,8 @@ func (d deps) finish(o options, report bake.Report, failed error) error {
 			failed = firstOf(failed, err)
 		}
 	}
+	failed = firstOf(failed, o.files.write([]bake.Report{report}))
+	d.announce(o.output, []bake.Report{report})
 	switch {
 	case o.output == cliapp.JSON:
 		_, err = d.Stdout.Write(text)

@@ -83,7 +83,7 @@ func TestSeveralRolesHaveOneReport(t *testing.T) {
 		t.Fatalf("exit %d: %+v\n%s", r.code, r.got, r.stderr)
 	}
 	var out bytes.Buffer
-	d := deps{Process: cliapp.Process{Stdout: &out}}
+	d := deps{Process: cliapp.Process{Stdout: &out, Stderr: &bytes.Buffer{}}}
 	o := options{report: filepath.Join(t.TempDir(), "report.json")}
 	reports := bake.Reports{Bakes: []bake.Report{{Role: "web", ImageID: "ami-1"}, {Role: "db"}}}
 	failed := fault.Newf(fault.Chef, "", "x")
@@ -125,7 +125,7 @@ func TestHelpTellsEveryExitCode(t *testing.T) {
 func TestTheImageIsPrintedAlsoWhenTheCleanUpIsIncomplete(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	d := deps{Process: cliapp.Process{Stdout: &out}}
+	d := deps{Process: cliapp.Process{Stdout: &out, Stderr: &bytes.Buffer{}}}
 	path := filepath.Join(t.TempDir(), "report.json")
 	failed := fault.Newf(fault.Leftover, "", "x")
 	if err := d.finish(options{report: path}, bake.Report{ImageID: "ami-1"}, failed); !errors.Is(err, failed) || out.String() != "ami-1\n" {

@@ -18,7 +18,7 @@ func flags() []cli.Flag {
 		cliapp.ConfigFlag(),
 		cliapp.OutputFlag(),
 	}
-	all = append(append(all, launchFlags()...), builderFlags()...)
+	all = append(append(append(all, artifactFlags()...), launchFlags()...), builderFlags()...)
 	return append(append(append(all, imageFlags()...), chefFlags()...), appFlags()...)
 }
 

@@ -25,6 +25,7 @@ type options struct {
 	keyFile  string // its private key
 	stateDir string
 	report   string
+	files    artifacts
 	dryRun   bool
 	output   cliapp.Output
 }
@@ -44,6 +45,9 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 	}
 	o := options{output: output, profile: c.String("profile"), report: c.String("report"), dryRun: c.Bool("dry-run"),
 		client: cliapp.String(c, "chef-client", file.Chef.ClientName), keyFile: cliapp.String(c, "chef-key", file.Chef.ClientKey)}
+	if o.files, err = readArtifacts(c); err != nil {
+		return o, err
+	}
 	if o.stateDir = c.String("state-dir"); o.stateDir == "" {
 		o.stateDir = d.defaultState()
 	}
@@ -111,7 +115,7 @@ func (d deps) inputs(c *cli.Context, file config.Config, role string) (bake.Inpu
 		ChefPackage: cliapp.String(c, "chef-package", b.ChefPackage), ChefPackageSHA256: cliapp.String(c, "chef-package-sha256", b.ChefPackageSHA256),
 		AgentBinary: cliapp.String(c, "agent-binary", b.AgentBinary), AgentEnv: file.Agent.Environment,
 		Attributes: cliapp.String(c, "attributes", b.Attributes),
-		AllowKeys:  c.StringSlice("allow-key"), CI: d.ci(),
+		AllowKeys:  c.StringSlice("allow-key"), CI: d.ci(), KeepOnFailure: c.Bool("keep-on-failure"),
 		ExpireAfter: pick(c, "expire-after", c.Duration("expire-after"), b.ExpireAfter),
 		Timeout:     pick(c, "timeout", c.Duration("timeout"), b.Timeout),
 	}

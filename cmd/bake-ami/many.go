@@ -43,6 +43,8 @@ func (d deps) finishAll(o options, r bake.Reports, failed error) error {
 			failed = firstOf(failed, fault.New(fault.Unpublished, "the bakes themselves are over; their result is on stdout", fmt.Errorf("writing the report: %w", err)))
 		}
 	}
+	failed = firstOf(failed, o.files.write(r.Bakes))
+	d.announce(o.output, r.Bakes)
 	if o.output == cliapp.JSON {
 		_, err = d.Stdout.Write(text)
 		return firstOf(failed, err)

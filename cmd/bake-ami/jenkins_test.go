@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestJenkinsUsesWhatThereIs reads the Jenkinsfile and the freestyle recipe:
+// their braces pair up, and every flag that they give exists.
+func TestJenkinsUsesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	var known []string
+	for _, f := range append(flags(), sweepFlags()...) {
+		for _, n := range f.Names() {
+			known = append(known, "--"+n)
+		}
+	}
+	for _, path := range []string{"../../Jenkinsfile", "../../docs/jenkins.md"} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		if open, end := strings.Count(text, "{"), strings.Count(text, "}"); open != end {
+			t.Errorf("%s: %d braces open, %d close", path, open, end)
+		}
+		found := regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(text, -1)
+		if len(found) < 4 {
+			t.Errorf("%s gives only the flags %v", path, found)
+		}
+		for _, f := range found {
+			if !slices.Contains(known, f) {
+				t.Errorf("%s gives %s, which bake-ami does not know", path, f)
+			}
+		}
+	}
+}
