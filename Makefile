@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := lab,e2e,bench
 export CGO_ENABLED = 0
 
-.PHONY: help build deps demo test unit lint e2e faults bench clean
+.PHONY: help build deps demo test unit lint e2e faults bench bench-pull clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ faults: deps build ## every call of a bake x every fault, in the lab; prints the
 
 bench: deps build ## what a bake and a boot cost, in the lab, next to its peer
 	@test/tools/bench.sh
+
+bench-pull: deps build ## how fast a build comes from S3, next to aws, s5cmd, zstd and tar
+	@test/tools/bench-pull.sh $(ARGS)
 
 clean: ## remove bin/ (the lab's cache stays; bin/lab prints where)
 	@rm -rf bin

@@ -258,7 +258,7 @@ func TestDownloadEndsWithItsContextAndItsReader(t *testing.T) {
 
 func TestBuffersFollowTheMachine(t *testing.T) {
 	t.Parallel()
-	for memory, want := range map[uint64]int64{0: 128 << 20, 128 << 20: 16 << 20, 512 << 20: 64 << 20, 1 << 30: 128 << 20, 64 << 30: 128 << 20} {
+	for memory, want := range map[uint64]int64{0: 96 << 20, 128 << 20: 16 << 20, 512 << 20: 64 << 20, 1 << 30: 96 << 20, 64 << 30: 96 << 20} {
 		d := newDownload(nil, nil, memory)
 		if got := d.part * int64(d.width+1); got > want || got <= want/2 {
 			t.Errorf("with %d MiB of memory the buffers take %d MiB, want %d", memory>>20, got>>20, want>>20)
