@@ -54,6 +54,7 @@ type Deps struct {
 type Cloud struct {
 	Secrets Secrets
 	Store   Store
+	Groups  Groups
 }
 
 // Agent runs the chain for one configuration. It keeps no state between calls
@@ -94,15 +95,7 @@ func (a *Agent) FirstBoot(ctx context.Context) error {
 	}
 	j = a.rejoin(j)
 	s := &session{Agent: a, j: j}
-	for _, st := range s.chain() {
-		if j.finished(st.name) {
-			continue
-		}
-		if err := s.runStage(ctx, st); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.chainInGroup(ctx)
 }
 
 // completed says whether the journal on disk is that of a finished first boot of
@@ -112,7 +105,7 @@ func (a *Agent) completed(instanceID string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil {
+	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil || a.conf.Group.LaunchHook != "" && j.Hook == nil {
 		return false, err
 	}
 	a.deps.Events.Note("first boot of " + instanceID + " is complete")

@@ -58,8 +58,10 @@ func NewCloud(a AWS) Cloud {
 	} else {
 		cfg.Credentials = aws.NewCredentialsCache(ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = a.Metadata.client }))
 	}
+	api := &jsonAPI{cfg: cfg, agent: a.Agent, http: &http.Client{Timeout: 30 * time.Second}, now: time.Now}
 	return Cloud{
-		Secrets: &secrets{api: &jsonAPI{cfg: cfg, agent: a.Agent, http: &http.Client{Timeout: 30 * time.Second}, now: time.Now}, inMemory: inMemory},
+		Secrets: &secrets{api: api, inMemory: inMemory},
+		Groups:  &lifecycle{api},
 		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
 			o.UsePathStyle = a.Endpoint != "" // an endpoint of one's own seldom has a host name per bucket
 		})},

@@ -62,7 +62,21 @@ func (a *Agent) leave(ctx context.Context, p parting) error {
 		return err
 	}
 	a.quiesce(ctx, p)
-	return s.gone(ctx, s.deregister(ctx))
+	err = s.deregister(ctx)
+	s.release(ctx)
+	return s.gone(ctx, err)
+}
+
+// release lets the group's termination go on; where that fails the hook's own
+// time does it.
+func (s *session) release(ctx context.Context) {
+	h := Hook{Group: s.j.Identity.Group(), Name: s.conf.Group.TerminateHook, Instance: s.j.InstanceID}
+	if h.Name == "" || h.Group == "" {
+		return
+	}
+	if err := s.tell(ctx, h, resultContinue); err != nil {
+		s.deps.Events.Note(err.Error())
+	}
 }
 
 // gone records how a leave ended.

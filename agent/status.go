@@ -46,6 +46,7 @@ const (
 	Interrupted = "interrupted" // begun, and no agent is at work: the next boot or restart resumes
 	Broken      = "failed"
 	NotStarted  = "not started"
+	Waiting     = "warm" // prepared; the app is started when the group takes the instance out of its warm pool
 )
 
 // ReadStatus reads the journal below root at time now. It asks nobody else, so
@@ -81,6 +82,8 @@ func stateOf(j *Journal, atWork bool) string {
 	switch {
 	case j.Complete():
 		return Complete
+	case j.Warm:
+		return Waiting
 	case atWork:
 		return AtWork
 	case j.Failure() != nil:

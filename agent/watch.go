@@ -44,6 +44,7 @@ type watcher struct {
 	blind   bool // the metadata service did not answer
 	rested  bool // the app was stopped for a notice
 	advised bool // a rebalance recommendation was noted
+	woken   bool // first boot was told to go on from the warm pool
 }
 
 // look reads the notices once and does what they ask for. left says that there
@@ -70,11 +71,25 @@ func (w *watcher) look(ctx context.Context) (left bool, err error) {
 		w.rested = false
 		w.systemctl(ctx, "start", w.conf.App.Unit)
 	}
+	if n.Target == targetInService && !w.woken && w.waiting(ctx) {
+		w.woken = true
+		w.systemctl(ctx, "restart", "--no-block", "bakehouse-first-boot.service")
+	}
 	if !n.Rebalance.IsZero() && !w.advised {
 		w.advised = true
 		w.deps.Events.Note("EC2 recommends rebalancing: the risk of an interruption has risen")
 	}
 	return false, nil
+}
+
+// waiting says whether this instance waits in a warm pool, by its journal.
+func (w *watcher) waiting(ctx context.Context) bool {
+	id, err := w.deps.Metadata.InstanceID(ctx)
+	if err != nil {
+		return false
+	}
+	j, err := w.lastJournal(id)
+	return err == nil && j != nil && j.Warm
 }
 
 // goingDown is the last look: the machine may be going down because it ends,

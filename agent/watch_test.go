@@ -228,6 +228,7 @@ func TestGoingDown(t *testing.T) {
 				return nil
 			}
 			ctx, cancel := context.WithCancel(context.Background())
+			w.looks = 0
 			w.notice = func(n int) (Notice, error) {
 				if n == 1 {
 					cancel()

@@ -112,6 +112,8 @@ const (
 	RolledBack      Point = "rolled back"
 	RebootRequested Point = "reboot recorded"
 
+	HookAnswered Point = "launch hook answered"
+
 	LeaveRecorded Point = "leave recorded"
 	NodeDeleted   Point = "node deleted"
 	ClientDeleted Point = "client deleted"

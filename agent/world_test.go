@@ -52,6 +52,8 @@ type world struct {
 	secretHook func()
 	notice     func(n int) (Notice, error) // the n-th look, from 1
 	looks      int
+	groups     fakeGroups
+	beats      chan struct{} // lets one heartbeat through
 	jump       time.Duration // of the clock, when it is set
 	unset      int           // how often the clock is found not set yet
 	chefRuns   int
@@ -155,7 +157,9 @@ func (w *world) agent() *Agent {
 	w.t.Helper()
 	a, err := New(w.conf, Deps{
 		Root: w.root, Metadata: w, Path: []string{"/opt/chef/bin", "/usr/bin"}, Runner: w, HTTP: w, Dial: w.dial, Disk: Filesystem{}, Clock: w, ClockSet: w.clockSet, Events: w, Trace: w.trace,
-		Cloud:  func(context.Context, string) (Cloud, error) { return Cloud{Secrets: w, Store: w}, nil },
+		Cloud: func(context.Context, string) (Cloud, error) {
+			return Cloud{Secrets: w, Store: w, Groups: &w.groups}, nil
+		},
 		Chef:   w.chef.dial,
 		NewKey: w.newKey,
 	})
@@ -283,6 +287,14 @@ func (w *world) Now() time.Time {
 	return w.now
 }
 func (w *world) Sleep(ctx context.Context, d time.Duration) error {
+	if d == heartbeat { // its own goroutine, which must not drive the clock
+		select {
+		case <-w.beats:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = w.now.Add(d)
