@@ -57,6 +57,7 @@ type Inputs struct {
 	SSHUser         string
 	RootVolumeGB    int // 0: the base image's
 	Disk            Disk
+	Transport       string           // ssh or ssm
 	Bastion         host.BastionSpec // without an address: none
 	Metadata        Metadata
 	InstanceProfile string
@@ -95,6 +96,7 @@ func (in Inputs) withDefaults() Inputs {
 	}
 	fill(&in.Base, DefaultBase)
 	fill(&in.Address, AddressAuto)
+	fill(&in.Transport, TransportSSH)
 	fill(&in.SSHUser, DefaultSSHUser)
 	fill(&in.ChefMode, ChefServerMode)
 	in.ImageInputs = in.ImageInputs.withDefaults()

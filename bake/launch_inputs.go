@@ -112,6 +112,9 @@ func (in Inputs) checkLaunch() error {
 	if h := in.Metadata.HopLimit; h < 0 || h > 64 {
 		return fault.Newf(fault.Usage, "use 1 to 64", "checking inputs: a metadata hop limit of %d is not possible", h)
 	}
+	if err := in.checkTransport(); err != nil {
+		return err
+	}
 	return in.Disk.check(in.Region)
 }
 

@@ -29,6 +29,9 @@ func (w World) resolveNetwork(ctx context.Context, in Inputs) (network, error) {
 	if err != nil {
 		return network{}, err
 	}
+	if in.Transport == TransportSSM {
+		return network{vpc: aws.ToString(subnets[0].VpcId), places: places(in.Subnets, subnets)}, nil
+	}
 	var cidrs []netip.Prefix
 	for _, s := range subnets {
 		if p, err := netip.ParsePrefix(aws.ToString(s.CidrBlock)); err == nil {

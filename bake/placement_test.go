@@ -169,6 +169,9 @@ func TestLaunchSettingsThatCannotBeRight(t *testing.T) {
 		"by which address the bastion":   func(in *Inputs) { in.Bastion.Address = "a@b" },
 		"names no user and host":         func(in *Inputs) { in.Bastion.Address, in.AllowFrom = "b", "10.0.0.1/32" },
 		"the bastion's known hosts":      func(in *Inputs) { in.Bastion.Address, in.AllowFrom = "a@b", "10.0.0.1/32" },
+		`transport "telnet" is unknown`:  func(in *Inputs) { in.Transport = "telnet" },
+		"opens no port":                  func(in *Inputs) { in.Transport, in.AllowFrom = TransportSSM, "10.0.0.1/32" },
+		"goes through no bastion":        func(in *Inputs) { in.Transport, in.Bastion.Address, in.SecurityGroup = TransportSSM, "a@b", "sg-1" },
 		"hop limit of 65":                func(in *Inputs) { in.Metadata.HopLimit = 65 },
 	} {
 		f := newFakes(t)

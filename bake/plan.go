@@ -99,10 +99,30 @@ type Launch struct {
 	VPC             string      `json:"vpc"`
 	SecurityGroup   string      `json:"security_group,omitempty"` // empty: the bake makes its own
 	AllowFrom       string      `json:"allow_from,omitempty"`     // who may reach port 22 of our own group
-	Address         string      `json:"address"`                  // public or private
+	Transport       string      `json:"transport"`                // ssh or ssm
+	Address         string      `json:"address,omitempty"`        // public or private; empty for ssm
 	SSHUser         string      `json:"ssh_user"`
 	InstanceProfile string      `json:"instance_profile,omitempty"`
 	Metadata        Metadata    `json:"metadata"`
+}
+
+// access says how the builder is reached.
+func (l Launch) access() string {
+	if l.Transport == TransportSSM {
+		return "through SSM Run Command"
+	}
+	return "by its " + l.Address + " address as " + l.SSHUser
+}
+
+// network says who can reach the builder.
+func (l Launch) network() string {
+	switch {
+	case l.SecurityGroup != "":
+		return "security group " + l.SecurityGroup
+	case l.Transport == TransportSSM:
+		return l.VPC + " and its default security group, nothing is opened"
+	}
+	return "own security group in " + l.VPC + ", port 22 from " + l.AllowFrom
 }
 
 // Empty says whether there is nothing to do: the image exists.
@@ -120,18 +140,14 @@ func (p Plan) Text() string {
 	line("recipes", "%s", orNone(strings.Join(r.Recipes, ", ")))
 	line("cookbooks", "%s", orNone(cookbookText(r.Cookbooks)))
 	line("base", "%s %s, %s, owner %s (%s)", r.Base.ID, r.Base.Name, r.Base.Architecture, r.Base.Owner, r.Base.AskedFor)
-	line("builder", "%s in %s, account %s, by its %s address as %s", l.Placement, l.Region, l.Account, l.Address, l.SSHUser)
+	line("builder", "%s in %s, account %s, %s", l.Placement, l.Region, l.Account, l.access())
 	if len(l.Placements) > 1 {
 		line("or else", "%s", placementText(l.Placements[1:]))
 	}
 	if r.Disk != (Disk{}) {
 		line("volume", "%s", r.Disk)
 	}
-	if l.SecurityGroup != "" {
-		line("network", "security group %s", l.SecurityGroup)
-	} else {
-		line("network", "own security group in %s, port 22 from %s", l.VPC, l.AllowFrom)
-	}
+	line("network", "%s", l.network())
 	if via := p.inputs.Bastion.Address; via != "" {
 		line("bastion", "%s", via)
 	}

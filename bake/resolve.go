@@ -85,6 +85,9 @@ func (p *Plan) readFiles() (err error) {
 	if p.chefCA, err = caBundle(p.inputs); err != nil {
 		return err
 	}
+	if err = p.checkSSMFiles(); err != nil {
+		return err
+	}
 	if p.inputs.Bastion.Address != "" {
 		if p.bastion, err = p.inputs.Bastion.Open(); err != nil {
 			return err
@@ -132,7 +135,7 @@ func (p Plan) finish(net network, now time.Time) (Plan, error) {
 	p.Tags = commonTags(in, p.BakeID, p.owner.ARN, p.ExpiresAt)
 	choices := placements(in.InstanceTypes, net.places, in.Spot)
 	p.Launch = Launch{Region: in.Region, Account: p.owner.Account, Placement: choices[0], Placements: choices, VPC: net.vpc,
-		SecurityGroup: in.SecurityGroup, AllowFrom: net.allowFrom, Address: net.address, SSHUser: in.SSHUser,
+		SecurityGroup: in.SecurityGroup, AllowFrom: net.allowFrom, Transport: in.Transport, Address: net.address, SSHUser: in.SSHUser,
 		InstanceProfile: in.InstanceProfile, Metadata: in.Metadata}
 	for _, s := range steps(p) {
 		p.Steps = append(p.Steps, Planned{s.Name})

@@ -51,7 +51,7 @@ func steps(p Plan) []Step {
 	if p.Recipe.ChefMode == ChefServerMode {
 		list = append(list, Step{Name: "chef node", Timeout: 2 * time.Minute, Run: (*Session).makeNode, Undo: (*Session).removeNode})
 	}
-	if p.Launch.SecurityGroup == "" {
+	if p.Launch.SecurityGroup == "" && p.Launch.Transport != TransportSSM {
 		list = append(list, Step{Name: "security group", Timeout: 2 * time.Minute, Run: (*Session).makeGroup, Undo: (*Session).removeGroup})
 	}
 	return append(list,

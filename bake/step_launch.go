@@ -25,7 +25,7 @@ func (p Plan) builderName() string { return "bake " + p.Recipe.Role + " " + p.Ba
 
 // launch starts the builder in the first placement that AWS has capacity for.
 func (s *Session) launch(ctx context.Context) error {
-	data, err := builderData(s.hostKey, s.userKey, s.plan.ExpiresAt)
+	data, err := s.bootData(s.plan.ExpiresAt)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,9 @@ func (p Plan) runInstances(where Placement, group, data string) *ec2.RunInstance
 		in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{nic}
 		return in
 	}
-	in.SecurityGroupIds = []string{group}
+	if group != "" {
+		in.SecurityGroupIds = []string{group}
+	}
 	if where.Subnet != "" {
 		in.SubnetId = aws.String(where.Subnet)
 	}
@@ -251,6 +253,9 @@ func (s *Session) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.bySSM() {
+		return nil
+	}
 	addr := aws.ToString(i.PrivateIpAddress)
 	if s.plan.Launch.Address == AddressPublic {
 		addr = aws.ToString(i.PublicIpAddress)
@@ -263,15 +268,16 @@ func (s *Session) boot(ctx context.Context) error {
 	return nil
 }
 
-// connect waits for the builder's SSH, which must show the host key we made.
+// connect waits until the builder answers; over SSH it must show the host key
+// that we made.
 func (s *Session) connect(ctx context.Context) error {
-	s.progress("%s", s.addr)
-	m, err := s.Connect(ctx, s.target())
+	s.progress("%s", s.place())
+	m, err := s.reach(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			return fault.New(fault.AWS, "check that port 22 of the builder can be reached from here", fmt.Errorf("connecting to %s: %w", s.addr, err))
+			return fault.New(fault.AWS, s.unreachable(), fmt.Errorf("connecting to %s: %w", s.place(), err))
 		}
-		return fmt.Errorf("connecting to %s: %w", s.addr, err)
+		return fmt.Errorf("connecting to %s: %w", s.place(), err)
 	}
 	s.machine = m
 	return nil

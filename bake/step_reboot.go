@@ -52,9 +52,9 @@ func (s *Session) reboot(ctx context.Context, before string) error {
 func (s *Session) reconnect(ctx context.Context, before string) error {
 	return poll(ctx, s.Clock, statePace(), func(ctx context.Context) (bool, error) {
 		_ = s.disconnect(ctx)
-		m, err := s.Connect(ctx, s.target())
+		m, err := s.reach(ctx)
 		if err != nil {
-			return false, guestFault(fault.Check, "reconnecting to "+s.addr+" after a reboot", err, "")
+			return false, guestFault(fault.Check, "reconnecting to "+s.place()+" after a reboot", err, "")
 		}
 		s.machine = m
 		now, err := s.bootID(ctx)

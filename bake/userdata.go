@@ -14,9 +14,9 @@ import (
 // is the host key, which is worthless once the builder is gone: the image gets
 // none of it, and instances make keys of their own.
 type userData struct {
-	DeleteKeys bool              `yaml:"ssh_deletekeys"`
-	HostKeys   map[string]string `yaml:"ssh_keys"`
-	Authorized []string          `yaml:"ssh_authorized_keys"`
+	DeleteKeys bool              `yaml:"ssh_deletekeys,omitempty"`
+	HostKeys   map[string]string `yaml:"ssh_keys,omitempty"`
+	Authorized []string          `yaml:"ssh_authorized_keys,omitempty"`
 	Update     bool              `yaml:"package_update"`
 	Upgrade    bool              `yaml:"package_upgrade"`
 	Boot       [][]string        `yaml:"bootcmd"`
@@ -25,18 +25,27 @@ type userData struct {
 // builderData renders the user-data of a builder that knows one host key,
 // admits one user key, and powers itself off at deadline, which terminates it.
 func builderData(hostKey, userKey keyPair, deadline time.Time) (string, error) {
-	b, err := yaml.MarshalWithOptions(userData{
+	return renderData(userData{
 		DeleteKeys: true,
 		HostKeys:   map[string]string{"ed25519_private": hostKey.privatePEM, "ed25519_public": hostKey.publicLine},
 		Authorized: []string{userKey.publicLine},
-		Boot: [][]string{
-			// An agent that a baked base image brings must not take the builder
-			// through a first boot; its unit asks for this file, and the bake
-			// writes a new one.
-			{"rm", "-f", agentconf.ConfigPath},
-			{"sh", "-c", selfDestruct(deadline)},
-		},
-	}, yaml.UseLiteralStyleIfMultiline(true))
+		Boot:       bootCommands(deadline),
+	})
+}
+
+// bootCommands run at every boot of a builder.
+func bootCommands(deadline time.Time) [][]string {
+	return [][]string{
+		// An agent that a baked base image brings must not take the builder
+		// through a first boot; its unit asks for this file, and the bake
+		// writes a new one.
+		{"rm", "-f", agentconf.ConfigPath},
+		{"sh", "-c", selfDestruct(deadline)},
+	}
+}
+
+func renderData(data userData) (string, error) {
+	b, err := yaml.MarshalWithOptions(data, yaml.UseLiteralStyleIfMultiline(true))
 	if err != nil {
 		return "", fmt.Errorf("rendering user-data: %w", err)
 	}

@@ -23,9 +23,11 @@ type World struct {
 	// ChefLogin speaks to the same server as another client.
 	ChefLogin func(client string, privatePEM []byte) (NodeMaker, error)
 	// Connect retries until the machine answers, or ctx ends.
-	Connect  func(context.Context, host.Target) (Machine, error)
-	Reporter Reporter
-	Clock    Clock
+	Connect func(context.Context, host.Target) (Machine, error)
+	// ConnectSSM waits until the instance's SSM agent answers, or ctx ends.
+	ConnectSSM func(ctx context.Context, instance string) (Machine, error)
+	Reporter   Reporter
+	Clock      Clock
 	// PublicAddr is this machine's address as the internet sees it.
 	PublicAddr func(context.Context) (netip.Addr, error)
 	// LocalAddr is the source address that this machine uses towards another.
@@ -55,8 +57,8 @@ type instanceAPI interface {
 	DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
 	RebootInstances(context.Context, *ec2.RebootInstancesInput, ...func(*ec2.Options)) (*ec2.RebootInstancesOutput, error)
 	StopInstances(context.Context, *ec2.StopInstancesInput, ...func(*ec2.Options)) (*ec2.StopInstancesOutput, error)
-	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
 	GetConsoleOutput(context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error)
+	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
 }
 
 type imageAPI interface {

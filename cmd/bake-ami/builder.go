@@ -14,6 +14,7 @@ import (
 // builder reads what the builder is like: flags win over the file.
 func builder(c *cli.Context, b config.Bake, in *bake.Inputs) {
 	in.InstanceTypes, in.Subnets = list(c, "instance-type", b.InstanceType), list(c, "subnet", b.Subnet)
+	in.Transport = cliapp.String(c, "transport", b.Transport)
 	in.Spot, in.Arch = yes(c, "spot", b.Spot), cliapp.String(c, "arch", b.Arch)
 	in.Disk = bake.Disk{
 		Type:       cliapp.String(c, "root-volume-type", b.RootVolumeType),

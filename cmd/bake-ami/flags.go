@@ -47,6 +47,7 @@ func launchFlags() []cli.Flag {
 func builderFlags() []cli.Flag {
 	const group = "launch"
 	return []cli.Flag{
+		&cli.StringFlag{Category: group, Name: "transport", Value: bake.TransportSSH, Usage: "reach the builder by `KIND`: ssh, or ssm: Systems Manager's Run Command, with no open port, key or security group (bake.transport)"},
 		&cli.StringFlag{Category: group, Name: "bastion", Usage: "reach the builder through `USER@HOST[:PORT]` (bake.bastion)"},
 		&cli.StringFlag{Category: group, Name: "bastion-key", Usage: "private key `FILE` for the bastion, without passphrase (bake.bastion_key; default: the SSH agent's keys)"},
 		&cli.StringFlag{Category: group, Name: "bastion-known-hosts", Usage: "known_hosts `FILE` with the bastion's host key (bake.bastion_known_hosts; default: ~/.ssh/known_hosts)"},

@@ -49,7 +49,7 @@ func connect(ctx context.Context, o *options) (bake.World, error) {
 	}
 	o.in.Region = cfg.Region
 	w := bake.World{EC2: ec2.NewFromConfig(cfg), SSM: ssm.NewFromConfig(cfg), Identity: identity(sts.NewFromConfig(cfg)),
-		Connect: dial, Clock: clock{}, PublicAddr: publicAddr, LocalAddr: localAddr}
+		Connect: dial, ConnectSSM: bySSM(ssm.NewFromConfig(cfg)), Clock: clock{}, PublicAddr: publicAddr, LocalAddr: localAddr}
 	for i := range o.roles {
 		o.roles[i].Region = cfg.Region
 	}
@@ -98,6 +98,19 @@ func dial(ctx context.Context, t host.Target) (bake.Machine, error) {
 		return nil, err // not m: a nil *SSH in an interface is not nil
 	}
 	return m, nil
+}
+
+// ssmEvery is the pause between two looks at an SSM command.
+const ssmEvery = 500 * time.Millisecond
+
+func bySSM(client *ssm.Client) func(context.Context, string) (bake.Machine, error) {
+	return func(ctx context.Context, instance string) (bake.Machine, error) {
+		m, err := host.WaitSSM(ctx, client, instance, ssmEvery)
+		if err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
 }
 
 // clock is the real time.

@@ -15,4 +15,8 @@ type Agent struct {
 	DrainTimeout    time.Duration `yaml:"drain_timeout" is:"duration" default:"1m" doc:"time for it; less when the notice leaves less"`
 	OnRebalance     string        `yaml:"on_rebalance" is:"onrebalance" default:"note" doc:"what a rebalance recommendation alone means; an interruption notice always means leave"`
 	LeaveAtPoweroff bool          `yaml:"leave_at_poweroff" is:"yesno" default:"false" doc:"deregister at every power-off too, for fleets whose instances are terminated without notice; one that is started again registers again"`
+
+	LaunchHook    string        `yaml:"launch_hook" is:"hook" doc:"launch hook of the Auto Scaling group: kept alive while first boot works, then told CONTINUE or ABANDON"`
+	LaunchWithin  time.Duration `yaml:"launch_within" is:"duration" default:"30m" doc:"time for first boot while that hook waits; then ABANDON"`
+	TerminateHook string        `yaml:"terminate_hook" is:"hook" doc:"termination hook of the group: told CONTINUE once the instance has left"`
 }

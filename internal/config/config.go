@@ -69,6 +69,8 @@ type Bake struct {
 
 	Attributes string `yaml:"attributes" is:"path" doc:"JSON file of attributes that the builder's and every instance's node start with"`
 
+	Transport string `yaml:"transport" is:"transport" default:"ssh" doc:"how the builder is reached: SSH, or SSM Run Command (no open port, no key, no security group)"`
+
 	Bastion           string `yaml:"bastion" is:"bastion" doc:"machine that SSH to the builder goes through"`
 	BastionKey        string `yaml:"bastion_key" is:"path" doc:"private key (without passphrase) for it; the SSH agent's keys when left out"`
 	BastionKnownHosts string `yaml:"bastion_known_hosts" is:"path" doc:"known_hosts file with its host key; ~/.ssh/known_hosts when left out"`

@@ -53,6 +53,7 @@ bake:
   agent_binary: bin/boot-agent
   instance_profile: builder
   attributes: web.json
+  transport: ssm
   bastion: jump@bastion.example.com
   bastion_key: keys/jump
   bastion_known_hosts: keys/known_hosts
@@ -73,6 +74,9 @@ agent:
   register_within: 5m
   on_failure: continue
   drain: /usr/local/bin/drain
+  launch_hook: ready
+  launch_within: 20m
+  terminate_hook: bye
   drain_timeout: 30s
   on_rebalance: leave
   leave_at_poweroff: true
@@ -134,11 +138,12 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Tags:        map[string]string{"cost-center": "4711", "team": "web = shop"},
 			ExpireAfter: 3 * time.Hour, Timeout: 90 * time.Minute, AgentBinary: filepath.Join(dir, "bin/boot-agent"), InstanceProfile: "builder",
 			Attributes: filepath.Join(dir, "web.json"),
-			Bastion:    "jump@bastion.example.com", BastionKey: filepath.Join(dir, "keys/jump"), BastionKnownHosts: filepath.Join(dir, "keys/known_hosts"),
+			Bastion:    "jump@bastion.example.com", Transport: "ssm", BastionKey: filepath.Join(dir, "keys/jump"), BastionKnownHosts: filepath.Join(dir, "keys/known_hosts"),
 			Spot: true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
 			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
 		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue",
-			Drain: "/usr/local/bin/drain", DrainTimeout: 30 * time.Second, OnRebalance: "leave", LeaveAtPoweroff: true},
+			Drain: "/usr/local/bin/drain", DrainTimeout: 30 * time.Second, OnRebalance: "leave", LeaveAtPoweroff: true,
+			LaunchHook: "ready", LaunchWithin: 20 * time.Minute, TerminateHook: "bye"},
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second, TCP: "127.0.0.1:8080", Command: "test -e ready", Hold: 3 * time.Second},
 			KeepMiB: 2048, HookTimeout: 20 * time.Second, SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},

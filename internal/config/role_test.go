@@ -63,6 +63,7 @@ func TestRolesAndLaunchKeysAreReadAsStrictly(t *testing.T) {
 		"bake: {bastion: jump}\n":                                   `bake.bastion: expected USER@HOST or USER@HOST:PORT, got "jump"`,
 		"bake: {bastion_key: ''}\n":                                 `bake.bastion_key: expected path`,
 		"bake: {bastion_known_hosts: {}}\n":                         `bake.bastion_known_hosts: expected path, got a section`,
+		"bake: {transport: telnet}\n":                               `bake.transport: expected ssh or ssm, got "telnet"`,
 		"bake: {arch: mips}\n":                                      `bake.arch: expected amd64 or arm64, got "mips"`,
 		"bake: {root_volume_type: st1}\n":                           `bake.root_volume_type: expected gp2, gp3, io1 or io2`,
 		"bake: {root_volume_iops: 5}\n":                             `bake.root_volume_iops: expected number from 100 to 256000`,

@@ -82,8 +82,8 @@ func Keys(lines []string) (*Trust, error) {
 	return &Trust{check: check, kinds: func(string) []string { return kinds }}, nil
 }
 
-// KeyFile reads a private key without passphrase.
-func KeyFile(path string) (ssh.Signer, error) {
+// KeyFile reads a private key without passphrase, for Target.Signers.
+func KeyFile(path string) ([]ssh.Signer, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fault.New(fault.Usage, "name a private key", fmt.Errorf("reading SSH key: %w", err))
@@ -96,7 +96,7 @@ func KeyFile(path string) (ssh.Signer, error) {
 	case err != nil:
 		return nil, fault.New(fault.Usage, "name a private key", fmt.Errorf("reading SSH key %s: %w", path, err))
 	}
-	return s, nil
+	return []ssh.Signer{s}, nil
 }
 
 // AgentKeys returns the keys of the SSH agent at socket ($SSH_AUTH_SOCK). The
