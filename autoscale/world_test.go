@@ -3,7 +3,6 @@ package autoscale
 import (
 	"context"
 	"net/http/httptest"
-	"slices"
 	"testing"
 	"time"
 
@@ -99,15 +98,3 @@ func kinds(p Plan) []Kind {
 	}
 	return out
 }
-
-func (c *cloud) count(action string) int {
-	n := 0
-	for _, call := range c.aws.Calls() {
-		if call.Action == action {
-			n++
-		}
-	}
-	return n
-}
-
-func has(p Plan, k Kind) bool { return slices.Contains(kinds(p), k) }

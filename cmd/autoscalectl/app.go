@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/autoscale"
+	"bakehouse/internal/awscfg"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
+)
+
+// defaultFile is read when no FILE is given.
+const defaultFile = "autoscale.yaml"
+
+// deps is what the commands need from the world; tests bring their own.
+type deps struct {
+	cliapp.Process
+	world    func(context.Context, awscfg.Options) (autoscale.World, error)
+	terminal func() bool // both ends are a person's
+	now      func() time.Time
+}
+
+func newApp(d deps) *cli.App {
+	return &cli.App{
+		Name:  "autoscalectl",
+		Usage: "make Auto Scaling groups match one file",
+		Description: "The file (autoscale.yaml) describes every group whole; what it leaves out is left alone, an empty list means none.\n" +
+			"`autoscalectl [FILE]` is `autoscalectl apply [FILE]`. plan says what apply would do, and why.\n" +
+			"docs/autoscale.md shows both formats of the file.",
+		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d),
+			pruneCommand(d), destroyCommand(d)},
+	}
+}
+
+// withDefault puts apply before a command line that names a file or nothing.
+func withDefault(args []string) []string {
+	if len(args) == 1 {
+		return append(args, "apply")
+	}
+	first := args[1]
+	switch first {
+	case "-h", "--help", "-help", "-v", "--version", "-version":
+		return args
+	}
+	if strings.HasPrefix(first, "-") || strings.ContainsAny(first, "./") {
+		return append([]string{args[0], "apply"}, args[1:]...)
+	}
+	return args
+}
+
+func profileFlag() cli.Flag {
+	return &cli.StringFlag{Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"}
+}
+
+func regionFlag() cli.Flag {
+	return &cli.StringFlag{Name: "region", EnvVars: []string{"AWS_REGION", "AWS_DEFAULT_REGION"}, Usage: "AWS `REGION` of the groups"}
+}
+
+// common is what every command knows about where it works.
+type common struct {
+	file    string
+	region  string // of the flag; a file's own wins
+	profile string
+	output  cliapp.Output
+}
+
+// commonOf reads the flags; file is the argument, "" for the default.
+func commonOf(c *cli.Context, file string) (common, error) {
+	var output cliapp.Output
+	if c.String("output") != "" { // commands that print YAML have no such flag
+		var err error
+		if output, err = cliapp.OutputOf(c); err != nil {
+			return common{}, err
+		}
+	}
+	if file == "" {
+		file = defaultFile
+	}
+	return common{file, c.String("region"), c.String("profile"), output}, nil
+}
+
+// fileOf reads the optional argument FILE and the flags.
+func fileOf(c *cli.Context) (common, error) {
+	args, err := cliapp.Arguments(c, "[FILE]")
+	if err != nil {
+		return common{}, err
+	}
+	return commonOf(c, args[0])
+}
+
+// load reads and parses the file; "-" is standard input.
+func (d deps) load(o common) (autoscale.Spec, error) {
+	var b []byte
+	var err error
+	if o.file == "-" {
+		b, err = io.ReadAll(d.Stdin)
+	} else {
+		b, err = os.ReadFile(o.file)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return autoscale.Spec{}, fault.Newf(fault.Usage, "give FILE, or write one: autoscalectl import GROUP > autoscale.yaml", "reading groups: there is no %s", o.file)
+	}
+	if err != nil {
+		return autoscale.Spec{}, fault.Newf(fault.Usage, "", "reading groups: %w", err)
+	}
+	return autoscale.Parse(o.file, b)
+}
+
+// connect makes the clients for region.
+func (d deps) connect(ctx context.Context, o common, region string) (autoscale.World, error) {
+	return d.world(ctx, awscfg.Options{Region: region, Profile: o.profile, UserAgent: "bakehouse-autoscalectl/" + cliapp.Version()})
+}
+
+// planned is a plan with what it was made from.
+type planned struct {
+	spec     autoscale.Spec
+	world    autoscale.World
+	observed autoscale.Observed
+	plan     autoscale.Plan
+}
+
+func (d deps) plan(ctx context.Context, o common, opt autoscale.DiffOptions) (planned, error) {
+	var p planned
+	var err error
+	if p.spec, err = d.load(o); err != nil {
+		return p, err
+	}
+	if p.world, err = d.connect(ctx, o, p.spec.Region); err != nil {
+		return p, err
+	}
+	if p.observed, err = autoscale.Observe(ctx, p.world, p.spec); err != nil {
+		return p, err
+	}
+	p.plan, err = autoscale.Diff(p.spec, p.observed, opt)
+	return p, err
+}
+
+// execute shows a plan, asks, and carries it out.
+func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error {
+	if o.output != cliapp.JSON {
+		if err := printPlan(d.Stdout, p.plan); err != nil {
+			return err
+		}
+	}
+	if p.plan.Empty() {
+		return d.result(o, nil)
+	}
+	if !yes {
+		if err := d.ask(fmt.Sprintf("Apply %s?", changes(len(p.plan.Changes)))); err != nil {
+			return err
+		}
+	}
+	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[o.output]
+	r := ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr), NoColor: d.NoColor(), Now: d.now,
+		Width: func() int { return cliapp.Columns(d.Stderr) }})
+	defer r.Close()
+	outcomes, err := p.plan.Apply(ctx, p.world, p.observed, progress{r})
+	if printed := d.result(o, outcomes); err == nil {
+		err = printed
+	}
+	return err
+}
+
+// ask demands a yes from a person.
+func (d deps) ask(question string) error {
+	if !d.terminal() {
+		return cliapp.Usagef("there is no terminal to ask on: look at the plan and give --yes")
+	}
+	fmt.Fprintf(d.Stderr, "%s [y/N] ", question)
+	var answer string
+	// No answer is a no.
+	_, _ = fmt.Fscanln(d.Stdin, &answer)
+	if a := strings.ToLower(answer); a != "y" && a != "yes" {
+		return fault.Newf(fault.Usage, "answer y, or give --yes", "nothing was changed: the answer was not yes")
+	}
+	return nil
+}
+
+// outcome is one change in the result's JSON.
+type outcome struct {
+	autoscale.Change
+	Result string `json:"result"` // done, failed or skipped
+	Error  string `json:"error,omitempty"`
+}
+
+// result prints what became of each change, in JSON mode; else progress did.
+func (d deps) result(o common, outcomes []autoscale.Outcome) error {
+	if o.output != cliapp.JSON {
+		return nil
+	}
+	all := []outcome{}
+	for _, r := range outcomes {
+		one := outcome{Change: r.Change, Result: "done"}
+		if r.Skipped {
+			one.Result = "skipped"
+		} else if r.Err != nil {
+			one.Result, one.Error = "failed", r.Err.Error()
+		}
+		all = append(all, one)
+	}
+	return printJSON(d.Stdout, map[string]any{"changes": all})
+}
+
+// progress reports changes as steps.
+type progress struct{ r *ui.Reporter }
+
+func step(c autoscale.Change) string { return fmt.Sprintf("%s: %s %s", c.Group, c.Kind, c.Name) }
+
+// Started begins the step of c.
+func (p progress) Started(c autoscale.Change) { p.r.StepStarted(step(c)) }
+
+// Done ends it, or says that it was not tried.
+func (p progress) Done(o autoscale.Outcome) {
+	if o.Skipped {
+		p.r.Info(step(o.Change) + ": not tried")
+		return
+	}
+	p.r.StepDone(step(o.Change), o.Took, o.Err)
+}
+
+func printJSON(w io.Writer, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("rendering result: %w", err)
+	}
+	return printed(fmt.Fprintf(w, "%s\n", b))
+}
+
+// printed turns the answer of a print into an error that says what broke.
+func printed(_ int, err error) error {
+	if err != nil {
+		return fmt.Errorf("printing result: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/autoscale"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/fault"
+)
+
+func resetFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "reset-capacity", Usage: "write the initial capacity of the file on groups that exist, too"}
+}
+
+func yesFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}
+}
+
+func planCommand(d deps) *cli.Command {
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "say what apply would change, and why; needs only read rights",
+		ArgsUsage: "[FILE]",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "exit-code", Usage: "end with code 10 when there is something to change"},
+			resetFlag(), profileFlag(), cliapp.OutputFlag()},
+		Action: func(c *cli.Context) error {
+			o, err := fileOf(c)
+			if err != nil {
+				return err
+			}
+			p, err := d.plan(c.Context, o, autoscale.DiffOptions{ResetCapacity: c.Bool("reset-capacity")})
+			if err != nil {
+				return err
+			}
+			if o.output == cliapp.JSON {
+				if p.plan.Changes == nil {
+					p.plan.Changes = []autoscale.Change{}
+				}
+				err = printJSON(d.Stdout, p.plan)
+			} else {
+				err = printPlan(d.Stdout, p.plan)
+			}
+			if err == nil && c.Bool("exit-code") && !p.plan.Empty() {
+				return fault.New(fault.Changes, "autoscalectl apply "+o.file, errors.New("the plan has "+changes(len(p.plan.Changes))))
+			}
+			return err
+		},
+	}
+}
+
+func applyCommand(d deps) *cli.Command {
+	return &cli.Command{
+		Name:      "apply",
+		Usage:     "make AWS match the file; asks first on a terminal",
+		ArgsUsage: "[FILE]",
+		Flags:     []cli.Flag{yesFlag(), resetFlag(), profileFlag(), cliapp.OutputFlag()},
+		Action: func(c *cli.Context) error {
+			o, err := fileOf(c)
+			if err != nil {
+				return err
+			}
+			p, err := d.plan(c.Context, o, autoscale.DiffOptions{ResetCapacity: c.Bool("reset-capacity")})
+			if err != nil {
+				return err
+			}
+			return d.execute(c.Context, o, c.Bool("yes"), p)
+		},
+	}
+}
+
+func validateCommand(d deps) *cli.Command {
+	return &cli.Command{
+		Name:      "validate",
+		Usage:     "check a file without asking AWS",
+		ArgsUsage: "[FILE]",
+		Flags:     []cli.Flag{cliapp.OutputFlag()},
+		Action: func(c *cli.Context) error {
+			o, err := fileOf(c)
+			if err != nil {
+				return err
+			}
+			s, err := d.load(o)
+			if err != nil {
+				return err
+			}
+			if o.output == cliapp.JSON {
+				return printJSON(d.Stdout, map[string]any{"version": s.Version, "region": s.Region, "groups": s.Names()})
+			}
+			format := "version 2"
+			if s.Version == 1 {
+				format = "the format of 2013"
+			}
+			return printed(fmt.Fprintf(d.Stdout, "%s: valid (%s, region %s, %d groups)\n", o.file, format, s.Region, len(s.Groups)))
+		},
+	}
+}
+
+func upgradeCommand(d deps) *cli.Command {
+	return &cli.Command{
+		Name:        "upgrade",
+		Usage:       "write a file of 2013 in the format of version 2, on standard output",
+		ArgsUsage:   "[FILE]",
+		Description: "The new file means the same. Comments are not kept.",
+		Action: func(c *cli.Context) error {
+			o, err := fileOf(c)
+			if err != nil {
+				return err
+			}
+			s, err := d.load(o)
+			if err != nil {
+				return err
+			}
+			b, err := autoscale.Encode(s)
+			if err != nil {
+				return err
+			}
+			return printed(d.Stdout.Write(b))
+		},
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"bakehouse/autoscale"
+	"bakehouse/internal/awscfg"
+	"bakehouse/internal/cliapp"
+)
+
+func realDeps(p cliapp.Process) deps {
+	return deps{Process: p, world: connect, now: time.Now,
+		terminal: func() bool {
+			in, ok := p.Stdin.(interface{ Write([]byte) (int, error) })
+			return ok && cliapp.IsTerminal(in) && cliapp.IsTerminal(p.Stderr)
+		}}
+}
+
+// connect makes the clients, after a look for credentials.
+func connect(ctx context.Context, o awscfg.Options) (autoscale.World, error) {
+	cfg, err := awscfg.Load(ctx, o)
+	if err != nil {
+		return autoscale.World{}, err
+	}
+	if err := awscfg.Check(ctx, cfg); err != nil {
+		return autoscale.World{}, err
+	}
+	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Now: time.Now, Sleep: sleep}, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
