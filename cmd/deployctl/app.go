@@ -21,6 +21,8 @@ import (
 type deps struct {
 	cliapp.Process
 	s3     func(context.Context, awscfg.Options) (deploy.S3, error)
+	lister func(context.Context, hostOptions) (deploy.Lister, error)
+	engine func(loginOptions) (deploy.Engine, error)
 	config func(path string, mustExist bool) (config.Config, error)
 	now    func() time.Time
 	whoami func() string                                // user@host
@@ -30,10 +32,11 @@ type deps struct {
 func newApp(d deps) *cli.App {
 	return &cli.App{
 		Name:  "deployctl",
-		Usage: "push builds of an app to S3 and say which one is live",
+		Usage: "push builds of an app to S3, say which one is live, and roll it out",
 		Description: "push makes a directory a build: content-addressed, so the same tree is the same build everywhere.\n" +
-			"promote points a channel at a build; the hosts of that channel pull it. show says what is live. keygen makes the key that signs both.",
-		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), keygenCommand(d)},
+			"promote points a channel at a build; the hosts of that channel pull it. show says what is live.\n" +
+			"hosts says where a rollout would go; rollout promotes and has them deploy in waves, and goes back when they fail. keygen makes the key that signs builds and channels.",
+		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), hostsCommand(d), rolloutCommand(d), keygenCommand(d)},
 	}
 }
 
@@ -46,6 +49,7 @@ type common struct {
 	output  cliapp.Output
 	signer  *release.Signer // nil: nothing is signed
 	file    config.App      // the app's section of bakehouse.yaml
+	chef    config.Chef     // the Chef server's section
 }
 
 // commonFlags returns the flags of common; how says what --channel is for.
@@ -81,7 +85,7 @@ func (d deps) commonOf(c *cli.Context) (common, error) {
 	if o.app == "" {
 		return common{}, cliapp.Usagef("missing --app NAME")
 	}
-	o.file = file.Apps[o.app]
+	o.file, o.chef = file.Apps[o.app], file.Chef
 	if o.bucket = cliapp.String(c, "bucket", o.file.Bucket); o.bucket == "" {
 		return common{}, cliapp.Usagef("no bucket: give --bucket, or apps.%s.bucket in %s", o.app, path)
 	}

@@ -49,15 +49,33 @@ func readRelease(dirs []string) (string, error) {
 	return unknown, nil
 }
 
-// handler answers / with the release, and /healthz with ok.
-func handler(release string) http.Handler {
+// isBroken says whether the build is one that must not go live: it holds a file
+// UNHEALTHY.
+func isBroken(dirs []string) bool {
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "UNHEALTHY")); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// handler answers / with the release, and /healthz with ok, or with 503 when
+// the build is broken.
+func handler(release string, broken bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		// An error here is the client's connection; there is nobody to tell.
 		_ = json.NewEncoder(w).Encode(map[string]string{"app": "web", "release": release})
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if broken {
+			http.Error(w, "this build is unhealthy", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
 	return mux
 }
 
@@ -73,7 +91,7 @@ func run(ctx context.Context, listen string, dirs []string, log io.Writer) error
 		return fmt.Errorf("listening: %w", err)
 	}
 	fmt.Fprintf(log, "web: release %s on http://%s\n", release, l.Addr())
-	server := &http.Server{Handler: handler(release), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler(release, isBroken(dirs)), ReadHeaderTimeout: 10 * time.Second}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

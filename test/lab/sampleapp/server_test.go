@@ -28,13 +28,32 @@ func get(t *testing.T, url string) (int, string) {
 
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(handler("abc"))
+	server := httptest.NewServer(handler("abc", false))
 	defer server.Close()
 	for path, want := range map[string]string{"/": `200 {"app":"web","release":"abc"}`, "/healthz": "200 ok", "/other": "404 404 page not found"} {
 		code, body := get(t, server.URL+path)
 		if got := fmt.Sprint(code, " ", body); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
+	}
+}
+
+func TestABuildCanBeUnhealthyByItsContent(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if isBroken([]string{dir}) {
+		t.Error("an empty build is broken")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "UNHEALTHY"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler("abc", isBroken([]string{t.TempDir(), dir})))
+	defer server.Close()
+	if code, _ := get(t, server.URL+"/healthz"); code != 503 {
+		t.Errorf("/healthz answered %d, want 503", code)
+	}
+	if code, _ := get(t, server.URL+"/"); code != 200 {
+		t.Errorf("/ answered %d", code)
 	}
 }
 

@@ -15,7 +15,7 @@ module ChefStandin
         'languages' => { 'ruby' => { 'version' => RUBY_VERSION, 'platform' => RUBY_PLATFORM } },
         'chef_packages' => { 'chef_standin' => { 'version' => VERSION, 'title' => TITLE } },
         'virtualization' => { 'system' => virtualization } }
-        .merge(names, platform, kernel, memory, cpu, network)
+        .merge(names, platform, kernel, memory, cpu, network, host_keys)
     end
 
     private
@@ -62,6 +62,18 @@ module ChefStandin
 
     def cpu
       { 'cpu' => { 'total' => Etc.nprocessors, 'model_name' => read('/proc/cpuinfo')[/^model name\s*:\s*(.*)$/, 1] } }
+    end
+
+    # As the plugin ssh_host_key of Ohai writes them.
+    def host_keys
+      keys = %w[dsa rsa ecdsa ed25519].each_with_object({}) do |kind, all|
+        type, key = read("/etc/ssh/ssh_host_#{kind}_key.pub").split
+        next unless key
+
+        all["host_#{kind}_public"] = key
+        all['host_ecdsa_type'] = type if kind == 'ecdsa'
+      end
+      { 'keys' => { 'ssh' => keys } }
     end
 
     def network

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/deploy"
+	"bakehouse/internal/cliapp"
+)
+
+// rolloutOptions is the command line of rollout.
+type rolloutOptions struct {
+	hostOptions
+	build    string // id or its first digits; empty: what is live
+	strategy deploy.Strategy
+	login    loginOptions
+	resume   string // id of a rollout to go on with
+	dryRun   bool
+	junit    string // file
+}
+
+// loginOptions says how hosts are logged in to.
+type loginOptions struct {
+	user       string
+	key        string // file; empty: the SSH agent
+	port       int
+	knownHosts []string // files; none: the keys that Chef's nodes hold
+}
+
+func rolloutFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "canary", Value: "1", Usage: "`AMOUNT` of hosts that go first, 3 or 5%; one failure there stops; 0: none"},
+		&cli.StringFlag{Name: "wave", Value: "25%", Usage: "`AMOUNT` of hosts in each wave after it"},
+		&cli.BoolFlag{Name: "per-zone", Usage: "no wave spans two availability zones"},
+		&cli.StringFlag{Name: "max-unhealthy", Value: "0", Usage: "`AMOUNT` of failed hosts that does not stop the rollout"},
+		&cli.DurationFlag{Name: "pause", Usage: "`TIME` between two waves"},
+		&cli.IntFlag{Name: "parallel", Value: 50, Usage: "at most `N` hosts at a time"},
+		&cli.DurationFlag{Name: "host-timeout", Value: 5 * time.Minute, Usage: "`TIME` that one host has, a second try included"},
+		&cli.BoolFlag{Name: "no-rollback", Usage: "when too many hosts fail, stop and leave channel and hosts as they are"},
+		&cli.StringFlag{Name: "resume", Usage: "go on with rollout `ID`, as it was planned"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "print the waves and change nothing"},
+		&cli.StringFlag{Name: "ssh-user", Value: "ubuntu", EnvVars: []string{"BAKEHOUSE_SSH_USER"}, Usage: "log in to hosts as `USER`, who may sudo"},
+		&cli.StringFlag{Name: "ssh-key", EnvVars: []string{"BAKEHOUSE_SSH_KEY"}, Usage: "with the private key in `FILE` (default: the SSH agent's keys)"},
+		&cli.IntFlag{Name: "ssh-port", Value: 22, Usage: "on `PORT`"},
+		&cli.StringSliceFlag{Name: "known-hosts", EnvVars: []string{"BAKEHOUSE_KNOWN_HOSTS"}, Usage: "trust the host keys and @cert-authority lines in `FILE` alone (default: the keys that Ohai saved in each Chef node)"},
+		&cli.StringFlag{Name: "junit", Usage: "write a JUnit report to `FILE`"},
+	}
+}
+
+func rolloutCommand(d deps) *cli.Command {
+	return &cli.Command{
+		Name:      "rollout",
+		Usage:     "promote BUILD and have the hosts deploy it in waves; go back when they fail",
+		ArgsUsage: "[BUILD]",
+		Description: "Without BUILD: what is live on the channel. The hosts are those of deployctl hosts. On each, SSH runs sudo boot-agent deploy.\n" +
+			"First the channel is promoted, so that hosts launched meanwhile boot with the build; those that appear during the rollout are the last wave.\n" +
+			"When the canary fails, or more than --max-unhealthy hosts, the channel goes back and every touched host deploys again: code 4;\n" +
+			"code 7 when that fails on some. One rollout a channel: the lease in the bucket names who has it. After Ctrl-C or a crash: --resume ID.\n" +
+			"Host keys are never taken on trust: they come from --known-hosts, or from the Chef node, which only the host itself can write.",
+		Flags: append(append(commonFlags("the `CHANNEL` to roll out (default: apps.NAME.channel of the configuration)"), hostFlags()...), append(rolloutFlags(), signKeyFlag())...),
+		Action: func(c *cli.Context) error {
+			o, err := d.rolloutOf(c)
+			if err != nil {
+				return err
+			}
+			return runRollout(c.Context, d, o)
+		},
+	}
+}
+
+// rolloutOf reads the command line of rollout.
+func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
+	args, err := cliapp.Arguments(c, "[BUILD]")
+	if err != nil {
+		return o, err
+	}
+	base, err := d.signing(c)
+	if err != nil {
+		return o, err
+	}
+	if o.hostOptions, err = d.hostsOf(c, base); err != nil {
+		return o, err
+	}
+	if o.channel == "" {
+		o.channel = o.file.Channel
+	}
+	o.build, o.resume, o.dryRun, o.junit = args[0], c.String("resume"), c.Bool("dry-run"), c.String("junit")
+	o.login = loginOptions{user: c.String("ssh-user"), key: c.String("ssh-key"), port: c.Int("ssh-port"), knownHosts: c.StringSlice("known-hosts")}
+	switch {
+	case o.channel == "":
+		return o, cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
+	case o.resume != "" && (o.build != "" || o.dryRun):
+		return o, cliapp.Usagef("--resume goes on with what was planned: leave BUILD and --dry-run out")
+	}
+	o.strategy, err = strategyOf(c)
+	return o, err
+}
+
+func strategyOf(c *cli.Context) (s deploy.Strategy, err error) {
+	s = deploy.Strategy{PerZone: c.Bool("per-zone"), Pause: c.Duration("pause"), Parallel: c.Int("parallel"),
+		HostTimeout: c.Duration("host-timeout"), NoRollback: c.Bool("no-rollback")}
+	for name, into := range map[string]*deploy.Amount{"canary": &s.Canary, "wave": &s.Wave, "max-unhealthy": &s.MaxUnhealthy} {
+		if *into, err = deploy.ParseAmount(c.String(name)); err != nil {
+			return s, cliapp.Usagef("--%s: %v", name, err)
+		}
+	}
+	if err := s.Check(); err != nil {
+		return s, cliapp.Usagef("%v", err)
+	}
+	return s, nil
+}

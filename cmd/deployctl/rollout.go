@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"bakehouse/deploy"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/fault"
+	"bakehouse/internal/host"
+)
+
+// releaseTimeout bounds giving the lease back after an interrupt.
+const releaseTimeout = 5 * time.Second
+
+// resumeEvery is the pause between two looks at a dead operator's lease.
+const resumeEvery = 2 * time.Second
+
+// rolling is one rollout and what it works with.
+type rolling struct {
+	d      deps
+	o      rolloutOptions
+	p      *deploy.Publisher
+	lister deploy.Lister
+	board  deploy.Board
+	store  *deploy.Store
+	state  *deploy.Rollout
+}
+
+func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
+	reporter := d.reporter(o.common)
+	defer reporter.Close()
+	w := &rolling{d: d, o: o, board: reporter}
+	if w.p, err = d.publisher(ctx, o.common, nil); err != nil {
+		return err
+	}
+	if w.lister, err = d.lister(ctx, o.hostOptions); err != nil {
+		return err
+	}
+	if o.resume != "" {
+		w.state, w.store, err = w.p.Load(ctx, o.app, o.resume)
+	} else {
+		err = w.plan(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return w.print()
+	}
+	engine, err := d.engine(o.login)
+	if err != nil {
+		return err
+	}
+	return w.locked(ctx, engine)
+}
+
+// plan chooses the hosts and makes the waves; nothing is written yet.
+func (w *rolling) plan(ctx context.Context) error {
+	o := w.o
+	r := &deploy.Rollout{Format: 1, ID: deploy.NewRolloutID(), App: o.app, Channel: o.channel, By: w.d.whoami(),
+		Started: w.d.now().UTC(), Phase: deploy.Rolling, Strategy: o.strategy, Wish: o.wish}
+	if o.build != "" {
+		id, err := w.p.Resolve(ctx, o.app, o.build)
+		if err != nil {
+			return err
+		}
+		if _, err := w.p.Manifest(ctx, o.app, id); err != nil {
+			return err
+		}
+		r.Build = id
+	}
+	if err := w.p.Prepare(ctx, r); err != nil {
+		return err
+	}
+	chosen, err := w.lister.Choose(ctx, o.wish)
+	if err != nil {
+		return err
+	}
+	if !o.allowEmpty || len(chosen.Hosts) > 0 || len(o.wish.Only) > 0 {
+		if err := chosen.Refuse(o.wish); err != nil {
+			return err
+		}
+	}
+	r.Waves = deploy.PlanWaves(chosen.Hosts, o.strategy)
+	w.state, w.store = r, w.p.NewStore()
+	w.board.Info(fmt.Sprintf("rollout %s: build %s on %s of %s: %d hosts in %d waves, %d nodes left out (deployctl hosts says why)",
+		r.ID, r.Build.Short(), r.Channel, r.App, r.Hosts(), len(r.Waves), len(chosen.Excluded)))
+	return nil
+}
+
+// locked carries the rollout out while it has the channel's lease.
+func (w *rolling) locked(ctx context.Context, engine deploy.Engine) error {
+	r := w.state
+	if r.Phase != deploy.Rolling && r.Phase != deploy.RollingBack {
+		return fault.Newf(fault.Usage, "start a new one", "resuming rollout %s: it is over (%s)", r.ID, r.Phase)
+	}
+	lease, err := w.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	held := lease.Hold(ctx)
+	err = w.run(held, engine)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	if rerr := lease.Release(end); rerr != nil {
+		err = errors.Join(err, fmt.Errorf("releasing the lease of %s: %w", r.Channel, rerr))
+	}
+	if perr := errors.Join(w.print(), w.junit()); err == nil {
+		err = perr
+	}
+	if err != nil && (r.Phase == deploy.Rolling || r.Phase == deploy.RollingBack) {
+		return fault.New(fault.KindOf(err), "deployctl rollout --app "+r.App+" --resume "+r.ID, err)
+	}
+	return err
+}
+
+// acquire takes the lease. A resumed rollout waits for its own, which a dead
+// operator did not give back.
+func (w *rolling) acquire(ctx context.Context) (*deploy.Lease, error) {
+	for said := false; ; said = true {
+		lease, err := w.p.Acquire(ctx, w.state.App, w.state.Channel, w.state.ID, w.d.whoami())
+		var held *deploy.LeaseHeld
+		if w.o.resume == "" || !errors.As(err, &held) || held.Holder.Rollout != w.state.ID {
+			return lease, err
+		}
+		if !said {
+			w.board.Info(fmt.Sprintf("waiting up to %s for the lease to run out: %v", deploy.LeaseTime, held))
+		}
+		if err := (clock{}).Sleep(ctx, resumeEvery); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (w *rolling) run(ctx context.Context, engine deploy.Engine) error {
+	r := w.state
+	if w.o.resume != "" { // another operator may have gone on while we waited
+		fresh, store, err := w.p.Load(ctx, r.App, r.ID)
+		if err != nil {
+			return err
+		}
+		*r, w.store = *fresh, store
+	}
+	if err := w.store.Save(ctx, r); err != nil {
+		return err
+	}
+	if r.Phase == deploy.Rolling {
+		if err := w.p.Point(ctx, r, w.d.whoami()); err != nil {
+			return err
+		}
+	}
+	x := &deploy.Executor{Engine: engine, Save: w.store.Save, Clock: clock{}, Board: w.board,
+		Back: func(ctx context.Context, r *deploy.Rollout) (bool, error) { return w.p.Back(ctx, r, w.d.whoami()) }}
+	if len(r.Wish.Only) == 0 && r.Wish.Limit == 0 { // else newcomers were not meant
+		x.Late = func(ctx context.Context) ([]deploy.Host, error) {
+			s, err := w.lister.Choose(ctx, r.Wish)
+			return s.Hosts, err
+		}
+	}
+	return x.Run(ctx, r)
+}
+
+// print writes the plan, or the report, to stdout.
+func (w *rolling) print() error {
+	if w.o.output == cliapp.JSON {
+		return printJSON(w.d.Stdout, w.state)
+	}
+	r := w.state
+	rows := [][]string{{"rollout " + r.ID, string(r.Build.Short()), string(r.Phase), r.Reason}, {"WAVE", "HOST", "ADDRESS", "ZONE", "STATE", "PROBLEM"}}
+	for _, wave := range r.Waves {
+		for _, h := range wave.Hosts {
+			rows = append(rows, []string{wave.Name, h.Instance, h.Addr, h.Zone, string(h.State), dash(h.Problem)})
+		}
+	}
+	n := r.Counts()
+	sum := fmt.Sprintf("%d hosts: %d deployed, %d failed, %d restored, %d stuck, %d pending", r.Hosts(), n[deploy.Deployed],
+		n[deploy.Failed], n[deploy.Restored], n[deploy.Stuck], n[deploy.Pending]+n[deploy.Begun])
+	return printRows(w.d.Stdout, append(rows, []string{sum}))
+}
+
+func (w *rolling) junit() error {
+	if w.o.junit == "" {
+		return nil
+	}
+	f, err := os.Create(w.o.junit)
+	if err != nil {
+		return fault.New(fault.Usage, "name a file that can be written", fmt.Errorf("writing JUnit report: %w", err))
+	}
+	return errors.Join(w.state.JUnit(io.Writer(f)), f.Close())
+}
+
+// sshEngine makes the engine from keys and known hosts.
+func sshEngine(agentSocket string) func(loginOptions) (deploy.Engine, error) {
+	return func(o loginOptions) (deploy.Engine, error) {
+		e := deploy.SSH{Login: host.Target{User: o.user}, Port: o.port}
+		if len(o.knownHosts) > 0 {
+			trust, err := host.KnownHosts(o.knownHosts...)
+			if err != nil {
+				return nil, err
+			}
+			e.Login.Trust = trust
+		}
+		var err error
+		if o.key == "" {
+			e.Login.Signers, err = host.AgentKeys(agentSocket)
+			return e, err
+		}
+		e.Login.Signers, err = host.KeyFile(o.key)
+		return e, err
+	}
+}
+
+// clock is the real time.
+type clock struct{}
+
+func (clock) Now() time.Time { return time.Now() }
+
+func (clock) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
