@@ -35,6 +35,7 @@ type mode struct {
 func modes() []mode {
 	return []mode{
 		{"bake", "make bench", measureOwn},
+		{"packer", "make bench-bake", measurePeer},
 	}
 }
 

@@ -1,0 +1,186 @@
+//go:build bench
+
+// Command reap measures chef-reaper on fleets that no lab can run: 50,000 nodes
+// and 20,000 instances on servers shaped like Chef's and EC2's, and 2,500 nodes
+// on goiardi, next to a loop that asks node by node. It prints a Markdown table:
+// seconds, API calls, peak memory of the process. `make bench-reap` runs it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"bakehouse/internal/chefapi"
+)
+
+const (
+	account = "111111111111"
+	region  = "us-east-1"
+)
+
+// fleet is the size of one measurement.
+type fleet struct {
+	name              string
+	nodes, live, dead int // the rest of the nodes' instances is absent
+}
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-reap: error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "bench-reap-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Println("| fleet | what | seconds | Chef calls | EC2 calls | peak memory, MiB |\n|---|---|---|---|---|---|")
+	big := fleet{"50,000 nodes, 20,000 instances, Chef-shaped server", 50_000, 19_000, 1_000}
+	if err := shaped(ctx, dir, big); err != nil {
+		return err
+	}
+	return onGoiardi(ctx, dir, fleet{"2,500 nodes, 1,000 instances, goiardi", 2_500, 900, 100})
+}
+
+// ids makes instance ids that are spread as EC2's are.
+func ids(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		x := uint64(i+1) * 0x9e3779b97f4a7c15 // a bijection: no id twice
+		x ^= x >> 29
+		all[i] = fmt.Sprintf("i-0%016x", x)
+	}
+	return all
+}
+
+// shaped measures on the servers of this program.
+func shaped(ctx context.Context, dir string, f fleet) error {
+	names := ids(f.nodes)
+	chef := &chefServer{names: slices.Sorted(slices.Values(names)), gone: map[string]bool{}, calls: map[string]int{}}
+	server := httptest.NewServer(chef)
+	defer server.Close()
+	key, _, err := chefapi.GenerateKey()
+	if err != nil {
+		return err
+	}
+	keyFile := filepath.Join(dir, "key.pem")
+	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
+		return err
+	}
+	m := measurement{fleet: f, dir: dir, names: names, chefURL: server.URL + "/organizations/acme", client: "reaper", key: keyFile,
+		chefCalls: func() int { chef.mu.Lock(); defer chef.mu.Unlock(); return take(chef.calls) }}
+	return m.all(ctx)
+}
+
+func take(calls map[string]int) (n int) {
+	for k, c := range calls {
+		n += c
+		delete(calls, k)
+	}
+	return n
+}
+
+// measurement is one fleet with its servers.
+type measurement struct {
+	fleet
+	dir, chefURL, client, key string
+	names                     []string
+	chefCalls                 func() int // since the last question; -1: not counted
+}
+
+func (m measurement) all(ctx context.Context) error {
+	ec2 := &ec2Server{ids: m.names[:m.live+m.dead], dead: m.dead, calls: map[string]int{}}
+	server := httptest.NewServer(ec2)
+	defer server.Close()
+	state := filepath.Join(m.dir, "state-"+fmt.Sprint(m.nodes))
+	limits := []string{"--max-deletions", "1000000", "--max-percent", "100", "--state", state}
+	for _, step := range []struct {
+		what string
+		args []string
+	}{
+		{"plan", append([]string{"plan", "--output", "json"}, limits...)},
+		{"first run (looks, writes the ledger)", append([]string{"run", "--once"}, limits...)},
+		{fmt.Sprintf("run that removes %d", m.dead), append([]string{"run", "--once"}, limits...)},
+		{"run with nothing to do", append([]string{"run", "--once"}, limits...)},
+	} {
+		took, rss, err := m.reaper(ctx, server.URL, step.args)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+		fmt.Printf("| %s | %s | %.1f | %s | %d | %d |\n", m.name, step.what, took.Seconds(), m.counted(), take(ec2.calls), rss>>10)
+	}
+	return m.loop(ctx, server.URL, ec2)
+}
+
+func (m measurement) counted() string {
+	if n := m.chefCalls(); n >= 0 {
+		return fmt.Sprint(n)
+	}
+	return "–"
+}
+
+// reaper runs the built tool and returns its time and peak memory in KiB.
+func (m measurement) reaper(ctx context.Context, aws string, args []string) (time.Duration, int64, error) {
+	cmd := exec.CommandContext(ctx, "bin/chef-reaper", args...)
+	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+aws, "AWS_REGION="+region, "AWS_ACCESS_KEY_ID=A", "AWS_SECRET_ACCESS_KEY=S", "AWS_EC2_METADATA_DISABLED=true",
+		"CHEF_SERVER_URL="+m.chefURL, "CHEF_CLIENT_NAME="+m.client, "CHEF_CLIENT_KEY="+m.key)
+	var out strings.Builder
+	cmd.Stderr = &out
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		return 0, 0, fmt.Errorf("%w: %s", err, out.String())
+	}
+	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return time.Since(start), usage.Maxrss, nil
+}
+
+// loopSample bounds the loop: its cost is the same for every node.
+const loopSample = 1000
+
+// loop is what a script does: list the nodes, and for each fetch the node and
+// ask EC2 for its instance.
+func (m measurement) loop(ctx context.Context, aws string, ec2 *ec2Server) error {
+	key, err := os.ReadFile(m.key)
+	if err != nil {
+		return err
+	}
+	chef, err := chefapi.New(chefapi.Config{ServerURL: m.chefURL, ClientName: m.client, Key: key})
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	names, err := chef.NodeNames(ctx)
+	if err != nil {
+		return err
+	}
+	sample := min(loopSample, len(names))
+	for _, name := range names[:sample] {
+		if _, err := chef.Node(ctx, name); err != nil {
+			return err
+		}
+		resp, err := http.PostForm(aws, map[string][]string{"Action": {"DescribeInstances"}, "Filter.1.Name": {"instance-id"}, "Filter.1.Value.1": {name}})
+		if err != nil {
+			return err
+		}
+		if err := resp.Body.Close(); err != nil {
+			return err
+		}
+	}
+	took := time.Since(start).Seconds()
+	m.chefCalls()
+	scale := float64(len(names)) / float64(sample)
+	fmt.Printf("| %s | node-by-node loop, from %d nodes | %.0f | %d | %d | – |\n", m.name, sample, took*scale, len(names)+1, int(float64(take(ec2.calls))*scale))
+	return nil
+}
