@@ -64,7 +64,8 @@ func (b *bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*
 	}
 	body, err := io.ReadAll(in.Body)
 	b.objects[*in.Key] = body
-	return &s3.PutObjectOutput{}, err
+	etag := string(body)
+	return &s3.PutObjectOutput{ETag: &etag}, err
 }
 
 func (b *bucket) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input, _ ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
@@ -90,6 +91,7 @@ type bench struct {
 	bucket *bucket
 	file   config.Config
 	s3     error // of connecting
+	hall   *hall // hosts; nil: none
 }
 
 func newBench() *bench {
@@ -107,6 +109,10 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 			b.bucket.options = o
 			return b.bucket, b.s3
 		},
+		lister: func(context.Context, hostOptions) (deploy.Lister, error) {
+			return deploy.Lister{Chef: b.hall, EC2: b.hall}, nil
+		},
+		engine: func(loginOptions) (deploy.Engine, error) { return b.hall, nil },
 		config: func(path string, mustExist bool) (config.Config, error) {
 			if mustExist && path != "given.yaml" {
 				return config.Config{}, fault.Newf(fault.Usage, "", "reading %s: no such file", path)
@@ -293,7 +299,7 @@ func TestPushedButNotLiveIsCode8(t *testing.T) {
 
 func TestHelpOfEveryCommandHasTheExitCodes(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"--help"}, {"push", "--help"}, {"promote", "-h"}, {"help", "show"}} {
+	for _, args := range [][]string{{"--help"}, {"push", "--help"}, {"promote", "-h"}, {"hosts", "-h"}, {"rollout", "-h"}, {"help", "show"}} {
 		if out := newBench().ok(t, args...); !strings.Contains(out, fault.Help()) {
 			t.Errorf("%q: no exit codes in\n%s", args, out)
 		}

@@ -45,6 +45,7 @@ func unrecorded() map[string]map[string]string {
 		},
 		"deployctl": {
 			"s3:ListBucket": "S3 says 404 for a key that is not there only to who may list; without it, 403",
+			"autoscaling:DescribeAutoScalingInstances": "only for hosts that are in an Auto Scaling group, which the lab's are not",
 		},
 	}
 }
@@ -108,6 +109,9 @@ func TestPoliciesAreWhatTheToolsCall(t *testing.T) {
 	called := calledBy(t)
 	for _, file := range files {
 		tool := strings.TrimSuffix(filepath.Base(file), ".json")
+		if tool == "autoscalectl" {
+			continue // judged beside its command, against test/asg: moto lacks many of its calls
+		}
 		allowed, reasons := policyActions(t, file), unrecorded()[tool]
 		for _, a := range called[tool] {
 			if !slices.Contains(allowed, a) {
