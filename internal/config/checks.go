@@ -43,6 +43,7 @@ func checks() map[string]check {
 		"hook":          like("lifecycle hook", `[A-Za-z0-9_/-]{1,255}`),
 		"user":          like("user name", `[a-z_][a-z0-9_-]{0,31}`),
 		"volume":        between(1, 16384), // EBS gp3's limits, in GB
+		"transport":     among("ssh", "ssm"),
 		"bastion":       like("USER@HOST or USER@HOST:PORT", `[^@\s/]+@[^@\s/]+`),
 		"volumetype":    among("gp2", "gp3", "io1", "io2"),
 		"iops":          between(100, 256000), // io1's least to io2's most; the bake knows each type's own

@@ -53,6 +53,7 @@ bake:
   agent_binary: bin/boot-agent
   instance_profile: builder
   attributes: web.json
+  transport: ssm
   bastion: jump@bastion.example.com
   bastion_key: keys/jump
   bastion_known_hosts: keys/known_hosts
@@ -137,7 +138,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Tags:        map[string]string{"cost-center": "4711", "team": "web = shop"},
 			ExpireAfter: 3 * time.Hour, Timeout: 90 * time.Minute, AgentBinary: filepath.Join(dir, "bin/boot-agent"), InstanceProfile: "builder",
 			Attributes: filepath.Join(dir, "web.json"),
-			Bastion:    "jump@bastion.example.com", BastionKey: filepath.Join(dir, "keys/jump"), BastionKnownHosts: filepath.Join(dir, "keys/known_hosts"),
+			Bastion:    "jump@bastion.example.com", Transport: "ssm", BastionKey: filepath.Join(dir, "keys/jump"), BastionKnownHosts: filepath.Join(dir, "keys/known_hosts"),
 			Spot: true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
 			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
 		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue",
