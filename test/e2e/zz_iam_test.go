@@ -36,9 +36,10 @@ func iamOf(service, action string) string {
 func unrecorded() map[string]map[string]string {
 	return map[string]map[string]string{
 		"bake-ami": {
-			"ec2:CreateTags":      "EC2 asks for it when a create call carries tags; it is no call of its own",
-			"iam:PassRole":        "EC2 asks for it when the builder gets an instance profile",
-			"ec2:RebootInstances": "only when a converge ends in exit code 37 and the guest does not come back by itself",
+			"ec2:CreateTags": "EC2 asks for it when a create call carries tags; it is no call of its own",
+			"iam:PassRole":   "EC2 asks for it when the builder gets an instance profile",
+			"ec2:DisableImageDeregistrationProtection": "only when a bake fails after its image was protected",
+			"ec2:RebootInstances":                      "only when a converge ends in exit code 37 and the guest does not come back by itself",
 		},
 		"boot-agent": {
 			"secretsmanager:GetSecretValue": "only with a validator key in Secrets Manager; the lab's is in the Parameter Store",
