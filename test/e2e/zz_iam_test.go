@@ -39,6 +39,9 @@ func unrecorded() map[string]map[string]string {
 			"ec2:CreateTags": "EC2 asks for it when a create call carries tags; it is no call of its own",
 			"iam:PassRole":   "EC2 asks for it when the builder gets an instance profile",
 			"ec2:DisableImageDeregistrationProtection": "only when a bake fails after its image was protected",
+			"ssm:SendCommand":                          "only with --transport ssm",
+			"ssm:GetCommandInvocation":                 "only with --transport ssm",
+			"ssm:CancelCommand":                        "only when a bake with --transport ssm is interrupted",
 			"ec2:RebootInstances":                      "only when a converge ends in exit code 37 and the guest does not come back by itself",
 		},
 		"boot-agent": {
