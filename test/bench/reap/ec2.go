@@ -18,6 +18,13 @@ type ec2Server struct {
 	calls map[string]int
 }
 
+// taken is the number of calls since it was asked last.
+func (e *ec2Server) taken() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return take(e.calls)
+}
+
 func (e *ec2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	e.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,7 +35,10 @@ type fleet struct {
 }
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-reap: error:", err)
 		os.Exit(1)
 	}
@@ -119,7 +123,7 @@ func (m measurement) all(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
-		fmt.Printf("| %s | %s | %.1f | %s | %d | %d |\n", m.name, step.what, took.Seconds(), m.counted(), take(ec2.calls), rss>>10)
+		fmt.Printf("| %s | %s | %.1f | %s | %d | %d |\n", m.name, step.what, took.Seconds(), m.counted(), ec2.taken(), rss>>10)
 	}
 	return m.loop(ctx, server.URL, ec2)
 }
@@ -181,6 +185,6 @@ func (m measurement) loop(ctx context.Context, aws string, ec2 *ec2Server) error
 	took := time.Since(start).Seconds()
 	m.chefCalls()
 	scale := float64(len(names)) / float64(sample)
-	fmt.Printf("| %s | node-by-node loop, from %d nodes | %.0f | %d | %d | – |\n", m.name, sample, took*scale, len(names)+1, int(float64(take(ec2.calls))*scale))
+	fmt.Printf("| %s | node-by-node loop, from %d nodes | %.0f | %d | %d | – |\n", m.name, sample, took*scale, len(names)+1, int(float64(ec2.taken())*scale))
 	return nil
 }
