@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := lab,e2e,bench
 export CGO_ENABLED = 0
 
-.PHONY: help build deps demo test unit lint e2e faults bench bench-pull clean
+.PHONY: help build deps demo test unit lint e2e faults bench bench-reap bench-pull clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ faults: deps build ## every call of a bake x every fault, in the lab; prints the
 
 bench: deps build ## what a bake and a boot cost, in the lab, next to its peer
 	@test/tools/bench.sh
+
+bench-reap: build ## chef-reaper on 50,000 nodes, and on goiardi, next to a node-by-node loop
+	@go run -tags bench ./test/bench/reap
 
 bench-pull: deps build ## how fast a build comes from S3, next to aws, s5cmd, zstd and tar
 	@test/tools/bench-pull.sh $(ARGS)
