@@ -36,7 +36,7 @@ func newApp(d deps) *cli.App {
 		Description: "push makes a directory a build: content-addressed, so the same tree is the same build everywhere.\n" +
 			"promote points a channel at a build; the hosts of that channel pull it. show says what is live.\n" +
 			"hosts says where a rollout would go; rollout promotes and has them deploy in waves, and goes back when they fail. keygen makes the key that signs builds and channels.",
-		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), hostsCommand(d), rolloutCommand(d), keygenCommand(d)},
+		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), hostsCommand(d), rolloutCommand(d), rollbackCommand(d), keygenCommand(d)},
 	}
 }
 

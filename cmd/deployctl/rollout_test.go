@@ -158,3 +158,22 @@ func TestASecondOperatorIsToldWhoRolls(t *testing.T) {
 		t.Errorf("code %d, went %v\n%s", code, h.went, errs)
 	}
 }
+
+func TestRollbackGoesToTheBuildBefore(t *testing.T) {
+	t.Parallel()
+	h, v1, v2 := newHall(t)
+	code, _, errs := h.b.run("rollback", "--app", "web")
+	if code != 4 || !strings.Contains(errs, "rolling back staging of web: build "+v1[:12]+" is its first") {
+		t.Errorf("nothing before: code %d\n%s", code, errs)
+	}
+	h.b.ok(t, "promote", v2, "--app", "web")
+	if out := h.b.ok(t, "rollback", "--app", "web"); h.live(t) != v1 || !strings.Contains(out, "build "+v1[:12]+" is live on staging of web (serial 3, before: "+v2[:12]+")") {
+		t.Errorf("live %s: %s", h.live(t), out)
+	}
+	if h.b.ok(t, "rollback", "--app", "web", "--to", v2[:8]); h.live(t) != v2 {
+		t.Errorf("--to: live %s", h.live(t))
+	}
+	if code, _, errs := h.b.run("rollback", "--app", "web", "--channel", "nightly"); code != 4 || !strings.Contains(errs, "nothing was promoted yet") {
+		t.Errorf("no channel: code %d\n%s", code, errs)
+	}
+}
