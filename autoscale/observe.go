@@ -359,7 +359,7 @@ func (r reader) images(ctx context.Context) error {
 }
 
 // newest finds the latest available image that was baked for role in this
-// account; bake names an image only once it is proven.
+// account.
 func (r reader) newest(ctx context.Context, role string) error {
 	if _, known := r.o.Images["role:"+role]; known {
 		return nil
