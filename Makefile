@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := lab,e2e,bench
 export CGO_ENABLED = 0
 
-.PHONY: help build deps demo test unit lint e2e faults bench bench-reap bench-pull clean
+.PHONY: help build deps demo test unit lint e2e faults bench bench-bake bench-reap bench-pull clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,11 @@ e2e: deps build ## the end-to-end tests alone, in the lab
 faults: deps build ## every call of a bake x every fault, in the lab; prints the table (20 minutes)
 	@test/tools/faults.sh
 
-bench: deps build ## what a bake and a boot cost, in the lab, next to its peer
+bench: deps build ## what a bake and a boot cost, in the lab
 	@test/tools/bench.sh
+
+bench-bake: deps build ## the same bake by bake-ami and by Packer, by turns
+	@test/tools/bench.sh packer
 
 bench-reap: build ## chef-reaper on 50,000 nodes, and on goiardi, next to a node-by-node loop
 	@go run -tags bench ./test/bench/reap
