@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -36,30 +38,32 @@ func (e *ec2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Account>%s</Account><Arn>arn:aws:iam::%s:user/bench</Arn><UserId>U</UserId></GetCallerIdentityResult></GetCallerIdentityResponse>`, account, account)
 		return
 	}
+	var b bytes.Buffer // written in one piece, with its length
 	start, _ := strconv.Atoi(r.Form.Get("NextToken"))
 	most, _ := strconv.Atoi(r.Form.Get("MaxResults"))
 	if most == 0 {
 		most = 1000
 	}
 	end, only := min(start+most, len(e.ids)), r.Form.Get("Filter.1.Value.1")
-	fmt.Fprint(w, `<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>R</requestId><reservationSet>`)
+	fmt.Fprint(&b, `<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>R</requestId><reservationSet>`)
 	for i := start; i < end && only == ""; i++ {
-		e.instance(w, i)
+		e.instance(&b, i)
 	}
 	for i := range e.ids {
 		if only != "" && e.ids[i] == only {
-			e.instance(w, i)
+			e.instance(&b, i)
 		}
 	}
-	fmt.Fprint(w, `</reservationSet>`)
+	fmt.Fprint(&b, `</reservationSet>`)
 	if end < len(e.ids) && only == "" {
-		fmt.Fprintf(w, `<nextToken>%d</nextToken>`, end)
+		fmt.Fprintf(&b, `<nextToken>%d</nextToken>`, end)
 	}
-	fmt.Fprint(w, `</DescribeInstancesResponse>`)
+	fmt.Fprint(&b, `</DescribeInstancesResponse>`)
+	_, _ = w.Write(b.Bytes())
 }
 
 // instance writes an element about as long as EC2's.
-func (e *ec2Server) instance(w http.ResponseWriter, i int) {
+func (e *ec2Server) instance(w io.Writer, i int) {
 	state, code := "running", 16
 	if i < e.dead {
 		state, code = "terminated", 48
