@@ -183,6 +183,12 @@ func (f *fakeEC2) image(action string, p url.Values) string {
 		})
 	case "DeleteSnapshot":
 		drop(&f.snapshots, p.Get("SnapshotId"))
+	case "CreateTags":
+		for _, t := range slices.Concat(f.images, f.snapshots) {
+			if t.id == p.Get("ResourceId.1") || t.id == p.Get("ResourceId.2") {
+				t.tags[p.Get("Tag.1.Key")] = p.Get("Tag.1.Value")
+			}
+		}
 	case "DeleteTags":
 		for _, t := range slices.Concat(f.images, f.snapshots) {
 			if t.id == p.Get("ResourceId.1") || t.id == p.Get("ResourceId.2") {

@@ -237,6 +237,7 @@ func newFakes(t *testing.T) *fakes {
 		t.Fatal(err)
 	}
 	f.in = Inputs{Role: "web", Base: "ami-base", Region: "us-east-1", ChefServerURL: "http://chef", AgentBinary: self,
+		Prove: ProveInputs{Skip: true},
 		Agent: agentconf.Config{Chef: agentconf.Chef{ValidatorKey: "ssm:/v"}}}
 	return f
 }

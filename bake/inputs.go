@@ -45,6 +45,7 @@ type Inputs struct {
 	Base      string // ami-…, ssm:NAME or name:GLOB
 	BaseOwner string // account that must own the base image; needed for most name:GLOB
 	ImageInputs
+	Prove ProveInputs
 
 	Region          string
 	Arch            string   // amd64 or arm64; empty: the base image's
@@ -141,7 +142,7 @@ func (in Inputs) validate() error {
 			return fault.Newf(fault.Usage, c.next, "checking inputs: %s", c.what)
 		}
 	}
-	if err := cmp.Or(in.checkLaunch(), in.ImageInputs.check()); err != nil {
+	if err := cmp.Or(in.checkLaunch(), in.ImageInputs.check(), in.Prove.check(in.Agent.Chef.ValidatorKey)); err != nil {
 		return err
 	}
 	return checkTags(in.Tags)

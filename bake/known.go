@@ -77,7 +77,7 @@ func (w World) reusable(ctx context.Context, p Plan) (*Known, error) {
 		return nil, err
 	}
 	for _, k := range found {
-		if k.usable(w.Clock.Now()) {
+		if k.usable(w.Clock.Now()) && (p.inputs.Prove.Skip || k.Tags[TagProof] == proven) {
 			return &k, nil
 		}
 	}
@@ -85,8 +85,11 @@ func (w World) reusable(ctx context.Context, p Plan) (*Known, error) {
 }
 
 // usable says whether an image can stand for a new one: one that is being
-// made, is to be swept, or is deprecated cannot.
+// made, is to be swept, failed its proof or is deprecated cannot.
 func (k Known) usable(now time.Time) bool {
+	if k.Tags[TagProof] == proofFailed {
+		return false
+	}
 	return k.State == string(types.ImageStateAvailable) && !k.Unfinished && (k.Deprecated.IsZero() || k.Deprecated.After(now))
 }
 

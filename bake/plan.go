@@ -62,6 +62,8 @@ type Plan struct {
 	// Reuse is a finished image of the same inputs; a bake then returns it.
 	Reuse *Known `json:"reuse,omitempty"`
 
+	tokenSuffix string // of client tokens: "" for the builder
+
 	inputs    Inputs
 	owner     Identity
 	agentFile packageFile

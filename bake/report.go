@@ -17,6 +17,8 @@ type Report struct {
 	ImageID   string    `json:"image_id,omitempty"`
 	ImageName string    `json:"image_name,omitempty"`
 	Snapshots []string  `json:"snapshots,omitempty"`
+	Proof     *Proof    `json:"proof,omitempty"`
+	Unproven  string    `json:"unproven_image,omitempty"` // an image that failed its proof and was kept
 	Digest    string    `json:"inputs_digest"`
 	Inputs    Recipe    `json:"inputs"`
 	Launch    Launch    `json:"launch"`

@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"bakehouse/internal/agentconf"
+	"bakehouse/internal/fault"
 )
 
 // resolveStep is the name under which Resolve reports.
@@ -35,6 +36,10 @@ func (w World) Resolve(ctx context.Context, in Inputs) (Plan, error) {
 func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, error) {
 	if err := in.validate(); err != nil {
 		return Plan{}, err
+	}
+	if w.Chef == nil && !in.Prove.Skip {
+		return Plan{}, fault.Newf(fault.Usage, "add --chef-client and --chef-key, or --no-prove",
+			"checking inputs: the node of the instance that proves the image could not be removed from the Chef server: no client to sign as is named")
 	}
 	// What needs nobody's answer comes first, then Chef: it has the likelier mistakes.
 	if _, err := parseBase(in.Base); err != nil {

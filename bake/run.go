@@ -186,6 +186,12 @@ func (s *Session) report(err error) Report {
 	} else {
 		r.Result = "failed"
 	}
+	if s.prover != nil {
+		r.Proof = &s.prover.proof
+		if s.prover.kept {
+			r.Unproven, r.Snapshots = s.image, s.snaps
+		}
+	}
 	if err != nil {
 		r.Error, r.Next = err.Error(), fault.NextOf(err)
 		r.ConvergeTail, r.Console = s.converged, s.console

@@ -120,11 +120,7 @@ func scrubScript(prelude string) string {
 func verifyScript(prelude string, allow, keep []string) string {
 	var b strings.Builder
 	b.WriteString(prelude)
-	b.WriteString("allow() {\n\tcase $1 in\n")
-	for _, p := range append(defaultAllowed(), allow...) {
-		b.WriteString("\t" + caseWord(p) + ") return 0 ;;\n")
-	}
-	b.WriteString("\tesac\n\treturn 1\n}\n")
+	b.WriteString(allowFunction(append(defaultAllowed(), allow...)))
 	for _, t := range traces() {
 		for _, p := range t.paths {
 			b.WriteString(string(t.proof) + " " + shellQuote(t.what) + " " + shellQuote(p) + "\n")
@@ -134,6 +130,17 @@ func verifyScript(prelude string, allow, keep []string) string {
 		b.WriteString("kept " + shellQuote(p) + "\n")
 	}
 	b.WriteString("finish\n")
+	return b.String()
+}
+
+// allowFunction is the shell function that says which private keys may be there.
+func allowFunction(patterns []string) string {
+	var b strings.Builder
+	b.WriteString("allow() {\n\tcase $1 in\n")
+	for _, p := range patterns {
+		b.WriteString("\t" + caseWord(p) + ") return 0 ;;\n")
+	}
+	b.WriteString("\tesac\n\treturn 1\n}\n")
 	return b.String()
 }
 

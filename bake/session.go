@@ -30,6 +30,8 @@ type Session struct {
 
 	converged []string // the converge's last lines
 	console   []string // the builder's console, when the bake failed
+	machineID string   // the builder's
+	prover    *prover  // nil: no proof has begun
 
 	step  string // name of the running step
 	times []StepTime
@@ -54,7 +56,7 @@ func steps(p Plan) []Step {
 	if p.Launch.SecurityGroup == "" && p.Launch.Transport != TransportSSM {
 		list = append(list, Step{Name: "security group", Timeout: 2 * time.Minute, Run: (*Session).makeGroup, Undo: (*Session).removeGroup})
 	}
-	return append(list,
+	list = append(list,
 		Step{Name: "launch", Timeout: 5 * time.Minute, Run: (*Session).launch, Undo: (*Session).terminate},
 		Step{Name: "boot", Timeout: 10 * time.Minute, Run: (*Session).boot},
 		Step{Name: "connect", Timeout: 5 * time.Minute, Run: (*Session).connect, Undo: (*Session).disconnect},
@@ -66,8 +68,11 @@ func steps(p Plan) []Step {
 		Step{Name: "stop", Timeout: 10 * time.Minute, Run: (*Session).stop},
 		Step{Name: "create image", Timeout: 5 * time.Minute, Run: (*Session).createImage, Undo: (*Session).removeImage, Product: true},
 		Step{Name: "wait for image", Run: (*Session).awaitImage},
-		Step{Name: "keep image", Timeout: 5 * time.Minute, Run: (*Session).keep},
 	)
+	if !p.inputs.Prove.Skip {
+		list = append(list, Step{Name: "prove", Run: (*Session).prove, Undo: (*Session).removeProver})
+	}
+	return append(list, Step{Name: "keep image", Timeout: 5 * time.Minute, Run: (*Session).keep})
 }
 
 // The steps that Bake adds for its undos.

@@ -68,6 +68,11 @@ func (s *Session) awaitCloudInit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	id, err := s.machine.Output(ctx, host.Command{Script: "cat /etc/machine-id"})
+	if err != nil {
+		return guestFault(fault.Check, "reading the builder's machine id", err, "")
+	}
+	s.machineID = strings.TrimSpace(string(id))
 	return s.prepare(ctx)
 }
 

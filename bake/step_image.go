@@ -147,6 +147,9 @@ func snapshotsOf(i *types.Image) []string {
 
 // removeImage deregisters an unfinished image and deletes its snapshots.
 func (s *Session) removeImage(ctx context.Context) error {
+	if s.prover != nil && s.prover.kept {
+		return nil
+	}
 	name := s.plan.ImageName
 	if s.image == "" {
 		if _, ours := s.journal.get(KindImage, name); !ours {

@@ -19,7 +19,7 @@ import (
 	"bakehouse/internal/host"
 )
 
-func (p Plan) clientToken() string { return "bakehouse-" + p.BakeID }
+func (p Plan) clientToken() string { return "bakehouse-" + p.BakeID + p.tokenSuffix }
 
 func (p Plan) builderName() string { return "bake " + p.Recipe.Role + " " + p.BakeID }
 

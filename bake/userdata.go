@@ -52,6 +52,21 @@ func renderData(data userData) (string, error) {
 	return "#cloud-config\n" + string(b), nil
 }
 
+// proverData renders the user-data of the instance that proves an image: keys
+// and deadline as a builder's, and a first boot as any instance's.
+func proverData(hostKey, userKey keyPair, deadline time.Time) (string, error) {
+	b, err := yaml.MarshalWithOptions(userData{
+		DeleteKeys: true,
+		HostKeys:   map[string]string{"ed25519_private": hostKey.privatePEM, "ed25519_public": hostKey.publicLine},
+		Authorized: []string{userKey.publicLine},
+		Boot:       [][]string{{"sh", "-c", selfDestruct(deadline)}},
+	}, yaml.UseLiteralStyleIfMultiline(true))
+	if err != nil {
+		return "", fmt.Errorf("rendering user-data: %w", err)
+	}
+	return "#cloud-config\n" + string(b), nil
+}
+
 // selfDestruct arms a timer for an absolute time. bootcmd runs at every boot,
 // so a reboot of the builder arms it again; a deadline that passed meanwhile
 // ends the builder at once, because systemd never fires a timer for the past.

@@ -16,14 +16,14 @@ import (
 // imageFlags say what the image is called and how long it lasts.
 func imageFlags() []cli.Flag {
 	const group = "image"
-	return []cli.Flag{
+	return append(proveFlags(), []cli.Flag{
 		&cli.StringFlag{Category: group, Name: "image-name", Value: bake.DefaultImageName,
 			Usage: "call the image `TEMPLATE`, with " + strings.Join(bake.NamePlaceholders(), " ") + " filled in (image.name)"},
 		&cli.StringFlag{Category: group, Name: "description", Usage: "describe the image by `TEMPLATE`, filled in as the name is (image.description)"},
 		&cli.StringFlag{Category: group, Name: "deprecate-after", Usage: "have EC2 stop offering the image at this `AGE`, for example 90d (image.deprecate_after)"},
 		&cli.BoolFlag{Category: group, Name: "protect", Usage: "protect the image against being deregistered (image.protect)"},
 		&cli.BoolFlag{Category: group, Name: "rebake", Usage: "bake although there is a finished image of the same inputs"},
-	}
+	}...)
 }
 
 // imageInputs reads imageFlags.

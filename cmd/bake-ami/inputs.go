@@ -126,6 +126,7 @@ func (d deps) inputs(c *cli.Context, file config.Config, role string) (bake.Inpu
 	if in.Tags, err = tags(b.Tags, c.StringSlice("tag")); err != nil {
 		return in, err
 	}
+	proveInputs(c, file, &in)
 	if err = imageInputs(c, file.Image, &in); err != nil {
 		return in, err
 	}

@@ -53,7 +53,7 @@ func connect(ctx context.Context, o *options) (bake.World, error) {
 	for i := range o.roles {
 		o.roles[i].Region = cfg.Region
 	}
-	if slices.ContainsFunc(o.roles, func(in bake.Inputs) bool { return in.ChefMode != bake.ChefLocalMode }) {
+	if slices.ContainsFunc(o.roles, func(in bake.Inputs) bool { return in.ChefMode != bake.ChefLocalMode || !in.Prove.Skip }) {
 		err = connectChef(&w, o)
 	}
 	return w, err

@@ -61,6 +61,7 @@ func checks() map[string]check {
 		"sha256":        like("64 hex digits", `[0-9a-f]{64}`),
 		"tag":           {what: "KEY: VALUE, no prefix aws: or bakehouse:", bad: badTag},
 		"envvar":        like("VARIABLE: VALUE", `[A-Za-z_][A-Za-z0-9_]*=[^\x00-\x1f]*`),
+		"port":          {what: "TCP port", bad: between(1, 65535).bad},
 		"imagename":     like("image name", `[A-Za-z0-9()\[\] ./'@_{}-]{3,250}`),
 		"description":   like("text of one line, up to 255 characters", `[^\x00-\x1f]{1,255}`),
 		"age":           like("age such as 90d or 36h", `[1-9][0-9]{0,4}[dh]`),

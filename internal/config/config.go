@@ -27,11 +27,14 @@ type Config struct {
 	Chef   Chef           `yaml:"chef"`
 	Bake   Bake           `yaml:"bake"`
 	Image  Image          `yaml:"image"`
+	Prove  Prove          `yaml:"prove"`
 	Agent  Agent          `yaml:"agent"`
 	Apps   map[string]App `yaml:"apps" is:"app"`
 	Reaper Reaper         `yaml:"reaper"`
 
 	Roles map[string]Role `yaml:"roles" is:"chefname"`
+
+	Checks map[string]Checks `yaml:"checks" is:"chefname"`
 
 	File  string            `yaml:"-"` // the file it was read from; empty: none
 	Where map[string]string `yaml:"-"` // FILE:LINE:COLUMN of every key that the file sets, by its path

@@ -102,6 +102,17 @@ apps:
     sign_key: keys/web.pem
     public_keys: ["ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
     allow_unsigned: true
+prove:
+  instance_profile: web
+  channel: staging
+  timeout: 5m
+checks:
+  web:
+    commands: [nginx -t]
+    files: [/srv/web/current]
+    ports: [80, 8080]
+    urls: ["http://127.0.0.1/healthz"]
+    timeout: 10s
 image:
   name: "{role} {date} {inputs}"
   description: Shop front, {role}
@@ -147,6 +158,9 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second, TCP: "127.0.0.1:8080", Command: "test -e ready", Hold: 3 * time.Second},
 			KeepMiB: 2048, HookTimeout: 20 * time.Second, SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
+		Prove: Prove{InstanceProfile: "web", Channel: "staging", Timeout: 5 * time.Minute},
+		Checks: map[string]Checks{"web": {Commands: []string{"nginx -t"}, Files: []string{"/srv/web/current"}, Ports: []string{"80", "8080"},
+			URLs: []string{"http://127.0.0.1/healthz"}, Timeout: 10 * time.Second}},
 		Image:  Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true},
 		Reaper: reaperWanted(dir),
 	}
@@ -229,6 +243,10 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		{"element of a list", "apps:\n  web:\n    roles:\n      - web\n      - a b\n", `:5:9: apps.web.roles[1]: expected Chef name, got "a b"`},
 		{"tag of ours", "bake:\n  tags:\n    bakehouse:bake-id: x\n", `:3:5: bake.tags: expected KEY: VALUE, no prefix aws: or bakehouse:, got "bakehouse:bake-id: x"`},
 		{"variable", "agent:\n  environment:\n    2X: x\n", `:3:5: agent.environment: expected VARIABLE: VALUE, got "2X: x"`},
+		{"port of a check", "checks:\n  web:\n    ports: [99999]\n", `:3:13: checks.web.ports[0]: expected TCP port, got "99999"`},
+		{"file of a check", "checks:\n  web:\n    files: [etc/x]\n", `checks.web.files[0]: expected absolute path`},
+		{"command of a check", "checks:\n  web:\n    commands: ['']\n", `checks.web.commands[0]: expected shell command`},
+		{"profile of the proof", "prove: {instance_profile: 'a b'}\n", `prove.instance_profile: expected instance profile`},
 		{"image name", "image: {name: 'web:1'}\n", `image.name: expected image name, got "web:1"`},
 		{"description", "image: {description: ''}\n", `image.description: expected text of one line`},
 		{"age", "image: {deprecate_after: soon}\n", `image.deprecate_after: expected age such as 90d or 36h, got "soon"`},

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"bakehouse/bake"
+	"bakehouse/internal/cliapp"
+	"bakehouse/internal/config"
+)
+
+// proveFlags are about the instance that proves an image.
+func proveFlags() []cli.Flag {
+	const group = "proof"
+	return []cli.Flag{
+		&cli.BoolFlag{Category: group, Name: "no-prove", Usage: "do not boot an instance of the image to see it come up"},
+		&cli.BoolFlag{Category: group, Name: "keep-unproven", Usage: "keep an image that fails its proof, tagged " + bake.TagProof + "=failed"},
+		&cli.StringFlag{Category: group, Name: "prove-instance-profile", Usage: "instance profile `NAME` that instances of the role run with (prove.instance_profile)"},
+		&cli.StringFlag{Category: group, Name: "prove-channel", Usage: "have the proving instance pull the build of `CHANNEL` (prove.channel; default: the image's)"},
+		&cli.DurationFlag{Category: group, Name: "prove-timeout", Usage: "call the proof failed after `DURATION` (prove.timeout; default: 15m)"},
+	}
+}
+
+// proveInputs reads proveFlags and the role's checks.
+func proveInputs(c *cli.Context, file config.Config, in *bake.Inputs) {
+	checks := file.Checks[in.Role]
+	in.Prove = bake.ProveInputs{
+		Skip: c.Bool("no-prove"), KeepUnproven: c.Bool("keep-unproven"),
+		InstanceProfile: cliapp.String(c, "prove-instance-profile", file.Prove.InstanceProfile),
+		Channel:         cliapp.String(c, "prove-channel", file.Prove.Channel),
+		Timeout:         pick(c, "prove-timeout", c.Duration("prove-timeout"), file.Prove.Timeout),
+		Checks: bake.Checks{Commands: checks.Commands, Files: checks.Files, Ports: checks.Ports, URLs: checks.URLs,
+			Timeout: checks.Timeout},
+	}
+	if in.Prove.Skip && !c.IsSet("prove-channel") {
+		in.Prove.Channel = "" // the file's is for bakes that prove
+	}
+}
