@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -85,6 +86,14 @@ func code(err error, want string) error {
 
 // contract is what AWS documents and autoscale leans on.
 func contract() map[string]func(client) error {
+	all := groupCases()
+	maps.Copy(all, partCases())
+	maps.Copy(all, otherCases())
+	return all
+}
+
+// groupCases are about a group's own fields.
+func groupCases() map[string]func(client) error {
 	return map[string]func(client) error{
 		"a group keeps its sizes and template": func(c client) error {
 			g, err := c.after(c.group())
@@ -123,6 +132,12 @@ func contract() map[string]func(client) error {
 			}
 			return errors.Join(same("cooldown", *g.DefaultCooldown, 7), same("termination", g.TerminationPolicies, []string{"OldestInstance"}))
 		},
+	}
+}
+
+// partCases are about what belongs to a group.
+func partCases() map[string]func(client) error {
+	return map[string]func(client) error{
 		"a policy answers its ARN and is listed": func(c client) error {
 			if err := c.group(); err != nil {
 				return err
@@ -158,6 +173,12 @@ func contract() map[string]func(client) error {
 			_, err := c.as.PutNotificationConfiguration(c.ctx, &as.PutNotificationConfigurationInput{AutoScalingGroupName: &c.name, TopicARN: aws.String("arn:aws:sns:us-east-1:1:t"), NotificationTypes: []string{"autoscaling:TEST_NOTIFICATION"}})
 			return err
 		},
+	}
+}
+
+// otherCases are about the rest.
+func otherCases() map[string]func(client) error {
+	return map[string]func(client) error{
 		"hooks are kept": func(c client) error {
 			if err := c.group(); err != nil {
 				return err
