@@ -80,7 +80,7 @@ func TestYAMLInTheDocsIsValid(t *testing.T) {
 func TestReadmeNamesOnlyTargetsAndToolsThatExist(t *testing.T) {
 	t.Parallel()
 	makefile, readme := readDoc(t, "Makefile"), readDoc(t, "README.md")
-	targets := regexp.MustCompile(`\bmake ([a-z][a-z-]*)`).FindAllStringSubmatch(readme, -1)
+	targets := regexp.MustCompile("(?m)(?:^|`|=1 )make ([a-z][a-z-]*)").FindAllStringSubmatch(readme, -1)
 	if len(targets) == 0 {
 		t.Error("README.md names no make target")
 	}
