@@ -38,13 +38,50 @@ func newRunCommand(t *testing.T) *runCommand {
 	r := &runCommand{t: t, dir: t.TempDir(), done: map[string]*ssm.GetCommandInvocationOutput{}}
 	for name, text := range map[string]string{
 		"systemd-run": "#!/bin/sh\nwhile :; do case $1 in --unit=*) u=${1#--unit=}; shift;; --*) shift;; *) break;; esac; done\nsetsid \"$@\" &\necho $! >" + r.dir + "/$u.pid\n",
-		"systemctl":   "#!/bin/sh\nkill -KILL -- -$(cat " + r.dir + "/$3.pid)\n",
+		"systemctl":   "#!/bin/sh\nkill -s KILL -- -$(cat " + r.dir + "/$3.pid)\n",
 	} {
 		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return r
+}
+
+// quiet fails the test when a command's processes outlive it: each leads a
+// group of its own, whose number is in its pid file.
+func (r *runCommand) quiet() {
+	r.t.Helper()
+	files, _ := filepath.Glob(filepath.Join(r.dir, "*.pid"))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		group := strings.TrimSpace(string(text))
+		for range 200 { // a kill takes a moment
+			if !alive(group) {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if alive(group) {
+			r.t.Errorf("process group %s goes on", group)
+		}
+	}
+}
+
+// alive says whether a process group has a member that is no zombie: who
+// reaps those is not the test's to say.
+func alive(group string) bool {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, stat := range stats {
+		text, _ := os.ReadFile(stat)
+		_, rest, _ := strings.Cut(string(text), ") ") // proc(5): pid (name) state ppid pgrp
+		if f := strings.Fields(rest); len(f) > 2 && f[2] == group && f[0] != "Z" {
+			return true
+		}
+	}
+	return false
 }
 
 // notRegistered is what SSM says of an instance that it does not know (yet).
@@ -203,6 +240,7 @@ func TestSSMKillsACancelledCommand(t *testing.T) {
 	if got := r.scripts[len(r.scripts)-1]; !strings.Contains(got, "systemctl kill") {
 		t.Errorf("the last command is %q", got)
 	}
+	r.quiet()
 }
 
 func TestSSMKnowsALostCommand(t *testing.T) {
@@ -215,6 +253,7 @@ func TestSSMKnowsALostCommand(t *testing.T) {
 	if got, _ := filepath.Glob(filepath.Join(r.dir, "*.pid")); len(got) == 1 {
 		_ = exec.Command(filepath.Join(r.dir, "systemctl"), "kill", "--signal=KILL", strings.TrimSuffix(filepath.Base(got[0]), ".pid")).Run()
 	}
+	r.quiet()
 	for text, want := range map[string]string{"": "unreadable answer", "x\no \ne ": "exit code", "-\no !\ne ": "unreadable output"} {
 		if _, err := parsePiece(text); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q gives %v", text, err)
