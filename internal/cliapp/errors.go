@@ -54,7 +54,7 @@ func usageError(c *cli.Context, flags []cli.Flag, err error) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, unknown); ok {
 		text = "unknown flag " + dashed(name)
-		if s := cli.SuggestFlag(flags, name, true); s != "" {
+		if s := cli.SuggestFlag(flags, name, true); strings.HasPrefix(s, "--") { // a one-letter flag is nobody's typing error
 			text += "; did you mean " + s + "?"
 		}
 	} else {
