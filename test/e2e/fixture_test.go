@@ -55,6 +55,7 @@ type builder struct{ machineID, hostKeys, authorizedKeys string }
 type report struct {
 	BakeID    string   `json:"bake_id"`
 	ImageID   string   `json:"image_id"`
+	ImageName string   `json:"image_name"`
 	Snapshots []string `json:"snapshots"`
 	Region    string   `json:"region"`
 	Tags      map[string]string
