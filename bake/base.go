@@ -12,7 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -50,16 +52,16 @@ func (w World) resolveBase(ctx context.Context, in Inputs, who Identity) (Base, 
 			return Base{}, err
 		}
 	}
-	req := &ec2.DescribeImagesInput{Filters: []types.Filter{filter("image-id", id)}}
+	req := &ec2.DescribeImagesInput{Filters: []types.Filter{ami.Filter("image-id", id)}}
 	if sel.kind == "name" {
-		req.Filters = []types.Filter{filter("name", sel.value), filter("state", "available")}
+		req.Filters = []types.Filter{ami.Filter("name", sel.value), ami.Filter("state", "available")}
 	}
 	if in.BaseOwner != "" {
 		req.Owners = []string{in.BaseOwner}
 	}
 	out, err := w.EC2.DescribeImages(ctx, req)
 	if err != nil {
-		return Base{}, awsFault("ec2:DescribeImages", "looking for base image "+in.Base, err)
+		return Base{}, awsfault.New("ec2:DescribeImages", "looking for base image "+in.Base, err)
 	}
 	img, err := pickImage(out.Images, in, sel, who.Account)
 	if err != nil {
@@ -78,7 +80,7 @@ func (w World) parameter(ctx context.Context, name string) (string, error) {
 			"looking for base image: there is no SSM parameter %s", name)
 	}
 	if err != nil {
-		return "", awsFault("ssm:GetParameter", "reading SSM parameter "+name, err)
+		return "", awsfault.New("ssm:GetParameter", "reading SSM parameter "+name, err)
 	}
 	value := aws.ToString(out.Parameter.Value)
 	if !strings.HasPrefix(value, "ami-") {

@@ -103,17 +103,6 @@ func partsTag(parts []Part) string {
 	return strings.Join(out, " ")
 }
 
-// parseParts reads what partsTag wrote.
-func parseParts(tag string) map[string]string {
-	out := map[string]string{}
-	for _, word := range strings.Fields(tag) {
-		if name, d, ok := strings.Cut(word, "="); ok {
-			out[name] = d
-		}
-	}
-	return out
-}
-
 // ownContents adds what this machine and this version of the tool put into the
 // image, or do in it: the Chef server's CA, the unit files, the guest scripts
 // with the table of the scrub.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/chefrepo"
 	"bakehouse/internal/fault"
 )
@@ -105,7 +106,7 @@ func TestEveryFieldOfTheRecipeCounts(t *testing.T) {
 			t.Errorf("%s changes no part: explain would call it the same", name)
 		}
 	}
-	if tag := partsTag(p.Recipe.Parts()); len(tag) > maxTagValue || len(parseParts(tag)) != len(p.Recipe.Parts()) {
+	if tag := partsTag(p.Recipe.Parts()); len(tag) > ami.MaxTagValue || len(ami.ParseParts(tag)) != len(p.Recipe.Parts()) {
 		t.Errorf("the tag has %d characters: %s", len(tag), tag)
 	}
 }
@@ -175,17 +176,17 @@ func refusedWithImages(t *testing.T, f *fakes, want string) {
 func TestImagesThatAreNotUsableAreNotReused(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	good := Known{State: "available"}
-	if !good.usable(now) {
+	good := ami.Image{State: "available"}
+	if !good.Usable(now) {
 		t.Error("a finished image is not usable")
 	}
-	for what, spoil := range map[string]func(*Known){
-		"pending":    func(k *Known) { k.State = "pending" },
-		"unfinished": func(k *Known) { k.Unfinished = true },
-		"deprecated": func(k *Known) { k.Deprecated = now.Add(-time.Hour) },
+	for what, spoil := range map[string]func(*ami.Image){
+		"pending":    func(k *ami.Image) { k.State = "pending" },
+		"unfinished": func(k *ami.Image) { k.Unfinished = true },
+		"deprecated": func(k *ami.Image) { k.Deprecated = now.Add(-time.Hour) },
 	} {
 		k := good
-		if spoil(&k); k.usable(now) {
+		if spoil(&k); k.Usable(now) {
 			t.Errorf("%s: usable", what)
 		}
 	}

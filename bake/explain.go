@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"bakehouse/bake/ami"
 )
 
 // Explanation says how the inputs differ from those of the role's last image.
 type Explanation struct {
 	Role    string       `json:"role"`
 	Digest  string       `json:"inputs_digest"` // of a bake now
-	Last    *Known       `json:"last_image"`    // nil: there is none
+	Last    *ami.Image   `json:"last_image"`    // nil: there is none
 	Changed []string     `json:"changed"`       // names of parts
 	Parts   []PartChange `json:"parts"`
 }
@@ -29,12 +29,12 @@ type PartChange struct {
 // image, whatever became of that since.
 func (w World) Explain(ctx context.Context, plan Plan) (Explanation, error) {
 	e := Explanation{Role: plan.Recipe.Role, Digest: plan.Digest, Changed: []string{}}
-	found, err := w.known(ctx, filter("tag:"+TagRole, plan.Recipe.Role))
+	found, err := ami.List(ctx, w.EC2, ami.Filter("tag:"+ami.TagRole, plan.Recipe.Role))
 	if err != nil {
 		return e, err
 	}
 	for _, k := range found {
-		if k.State == string(types.ImageStateAvailable) && !k.Unfinished {
+		if k.Finished() {
 			e.Last = &k
 			break
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -96,9 +98,9 @@ func (p *Plan) nameImage(now time.Time) error {
 
 // nameIsFree looks for an image of the same name before anything is launched.
 func (w World) nameIsFree(ctx context.Context, name string) error {
-	out, err := w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("name", name)}})
+	out, err := w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{ami.Filter("name", name)}})
 	if err != nil {
-		return awsFault("ec2:DescribeImages", "looking for images named "+name, err)
+		return awsfault.New("ec2:DescribeImages", "looking for images named "+name, err)
 	}
 	for _, i := range out.Images {
 		return fault.Newf(fault.Usage, "choose another --image-name ({bake} in it makes it unique), or deregister that image",

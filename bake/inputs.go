@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
@@ -152,7 +153,7 @@ func (in Inputs) validate() error {
 func checkTags(tags map[string]string) error {
 	for k, v := range tags {
 		switch {
-		case strings.HasPrefix(k, tagPrefix) || strings.HasPrefix(strings.ToLower(k), "aws:"):
+		case strings.HasPrefix(k, ami.TagPrefix) || strings.HasPrefix(strings.ToLower(k), "aws:"):
 			return fault.Newf(fault.Usage, "choose another key", "checking inputs: tag %q: the prefix is reserved", k)
 		case k == "" || len(k) > 128 || len(v) > 256:
 			return fault.Newf(fault.Usage, "EC2 takes keys of 1 to 128 and values of up to 256 characters", "checking inputs: tag %q is empty or too long", k)

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 )
 
 // createTime bounds one create call.
@@ -52,13 +53,13 @@ func (c creation) run(ctx context.Context, clock Clock) (string, error) {
 				return id, nil
 			}
 		} else if !awserr.IsThrottle(err) {
-			return "", awsFault(c.action, c.doing, errors.Join(err, c.refuse()))
+			return "", awsfault.New(c.action, c.doing, errors.Join(err, c.refuse()))
 		}
 		if pause > 4*time.Second || ctx.Err() != nil {
-			return "", awsFault(c.action, c.doing, err)
+			return "", awsfault.New(c.action, c.doing, err)
 		}
 		if serr := clock.Sleep(ctx, pause); serr != nil {
-			return "", awsFault(c.action, c.doing, err)
+			return "", awsfault.New(c.action, c.doing, err)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -105,17 +107,17 @@ func (w World) subnets(ctx context.Context, asked []string) ([]types.Subnet, err
 
 // subnetsOf finds what one --subnet names; "" stands for all default subnets.
 func (w World) subnetsOf(ctx context.Context, asked string) ([]types.Subnet, error) {
-	f := filter("default-for-az", "true")
+	f := ami.Filter("default-for-az", "true")
 	tag, byTag := strings.CutPrefix(asked, "tag:")
 	if byTag {
 		key, value, _ := strings.Cut(tag, "=")
-		f = filter("tag:"+key, value)
+		f = ami.Filter("tag:"+key, value)
 	} else if asked != "" {
-		f = filter("subnet-id", asked)
+		f = ami.Filter("subnet-id", asked)
 	}
 	out, err := w.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{f}})
 	if err != nil {
-		return nil, awsFault("ec2:DescribeSubnets", "looking for the builder's subnet", err)
+		return nil, awsfault.New("ec2:DescribeSubnets", "looking for the builder's subnet", err)
 	}
 	if len(out.Subnets) == 0 {
 		if asked != "" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/host"
 )
@@ -60,7 +61,7 @@ type Plan struct {
 	ExpiresAt   time.Time `json:"expires_at"` // when the builder destroys itself
 
 	// Reuse is a finished image of the same inputs; a bake then returns it.
-	Reuse *Known `json:"reuse,omitempty"`
+	Reuse *ami.Image `json:"reuse,omitempty"`
 
 	tokenSuffix string // of client tokens: "" for the builder
 

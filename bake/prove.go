@@ -14,19 +14,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
 )
 
-// Tags of proofs. TagChannel is the agent's: an instance with it follows that
-// channel instead of the one baked in.
-const (
-	TagProof   = "bakehouse:proof" // proven or failed; absent: nobody tried
-	TagChannel = "bakehouse:channel"
-
-	proven      = "proven"
-	proofFailed = "failed"
-)
+// TagChannel is the agent's: an instance with it follows that channel instead
+// of the one baked in.
+const TagChannel = "bakehouse:channel"
 
 // proveTime bounds a proof, and is the default of ProveInputs.Timeout.
 const proveTime = 15 * time.Minute
@@ -104,7 +100,7 @@ func (s *Session) prove(ctx context.Context) error {
 	if err := p.launchAt(ctx, where, data); err != nil {
 		return err
 	}
-	p.proof.InstanceID, p.proof.Result = p.instance, proofFailed
+	p.proof.InstanceID, p.proof.Result = p.instance, ami.ProofFailed
 	if err := p.own(); err != nil {
 		return err
 	}
@@ -116,8 +112,8 @@ func (s *Session) prove(ctx context.Context) error {
 		}
 		return s.unproven(ctx, err)
 	}
-	p.proof.Result = proven
-	if err := s.markProof(ctx, proven); err != nil {
+	p.proof.Result = ami.Proven
+	if err := s.markProof(ctx, ami.Proven); err != nil {
 		return err
 	}
 	return s.removeProver(ctx)
@@ -197,11 +193,11 @@ func (s *Session) unproven(ctx context.Context, why error) error {
 	s.prover.proof.Logs = dir
 	err := fmt.Errorf("proving image %s: %w (logs and console are in %s)", s.image, why, dir)
 	if s.plan.inputs.Prove.KeepUnproven {
-		if merr := errors.Join(s.markProof(ctx, proofFailed), s.keepImage(ctx)); merr != nil {
+		if merr := errors.Join(s.markProof(ctx, ami.ProofFailed), s.keepImage(ctx)); merr != nil {
 			return errors.Join(err, merr)
 		}
 		s.prover.kept = true
-		err = fmt.Errorf("%w; the image stays, tagged %s=%s", err, TagProof, proofFailed)
+		err = fmt.Errorf("%w; the image stays, tagged %s=%s", err, ami.TagProof, ami.ProofFailed)
 	}
 	if lerr != nil {
 		err = fmt.Errorf("%w; keeping the logs: %w", err, lerr)
@@ -212,8 +208,8 @@ func (s *Session) unproven(ctx context.Context, why error) error {
 // markProof tags image and snapshots with what came of the proof.
 func (s *Session) markProof(ctx context.Context, result string) error {
 	_, err := s.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: append([]string{s.image}, s.snaps...),
-		Tags: []types.Tag{{Key: aws.String(TagProof), Value: aws.String(result)}}})
-	return awsFault("ec2:CreateTags", "marking "+s.image+" as "+result, err)
+		Tags: []types.Tag{{Key: aws.String(ami.TagProof), Value: aws.String(result)}}})
+	return awsfault.New("ec2:CreateTags", "marking "+s.image+" as "+result, err)
 }
 
 // removeProver terminates the prover and takes it off the Chef server. Client

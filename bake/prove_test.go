@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
 )
@@ -54,7 +55,7 @@ func TestAProvenImageIsMarkedAndItsProverGone(t *testing.T) {
 	if left := f.left(t); !slices.Equal(left, []string{r.ImageID, r.Snapshots[0]}) {
 		t.Errorf("left are %v", left)
 	}
-	if f.ec2.images[1].tags[TagProof] != proven || len(f.ec2.instances) != 2 {
+	if f.ec2.images[1].tags[ami.TagProof] != ami.Proven || len(f.ec2.instances) != 2 {
 		t.Errorf("image carries %v, %d instances ran", f.ec2.images[1].tags, len(f.ec2.instances))
 	}
 	run := f.ec2.instances[1].params
@@ -64,10 +65,10 @@ func TestAProvenImageIsMarkedAndItsProverGone(t *testing.T) {
 			t.Errorf("the prover's %s is %q, want %q", key, got, want)
 		}
 	}
-	if tags := f.ec2.instances[1].tags; tags[TagChannel] != "marker" || tags[TagExpires] == "" || tags[TagBakeID] == "" {
+	if tags := f.ec2.instances[1].tags; tags[TagChannel] != "marker" || tags[ami.TagExpires] == "" || tags[ami.TagBakeID] == "" {
 		t.Errorf("the prover carries %v", tags)
 	}
-	if r.Proof == nil || r.Proof.Result != proven || len(r.Proof.Checks) != 5 || r.Proof.InstanceID != f.ec2.instances[1].id {
+	if r.Proof == nil || r.Proof.Result != ami.Proven || len(r.Proof.Checks) != 5 || r.Proof.InstanceID != f.ec2.instances[1].id {
 		t.Errorf("proof %+v", r.Proof)
 	}
 	if p := f.plan(t); p.Reuse == nil {
@@ -103,7 +104,7 @@ func TestAFailedProofTakesTheImageAwayAndKeepsTheLogs(t *testing.T) {
 		if left := f.left(t); len(left) > 0 {
 			t.Errorf("%s: left behind: %v", name, left)
 		}
-		if r.Proof == nil || r.Proof.Result != proofFailed || !strings.Contains(err.Error(), r.Proof.Logs) || r.ImageID != "" || r.Unproven != "" {
+		if r.Proof == nil || r.Proof.Result != ami.ProofFailed || !strings.Contains(err.Error(), r.Proof.Logs) || r.ImageID != "" || r.Unproven != "" {
 			t.Errorf("%s: report %+v", name, r)
 			continue
 		}
@@ -126,7 +127,7 @@ func TestKeepUnprovenKeepsAMarkedImage(t *testing.T) {
 	if left := f.left(t); !slices.Equal(left, []string{r.Unproven, r.Snapshots[0]}) {
 		t.Errorf("left are %v", left)
 	}
-	if tags := f.ec2.images[1].tags; tags[TagProof] != proofFailed || tags[TagExpires] != "" {
+	if tags := f.ec2.images[1].tags; tags[ami.TagProof] != ami.ProofFailed || tags[ami.TagExpires] != "" {
 		t.Errorf("the image carries %v", tags)
 	}
 	if f.plan(t).Reuse != nil {

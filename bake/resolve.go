@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"bakehouse/internal/agentconf"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -56,7 +57,7 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 	}
 	who, err := w.Identity(ctx)
 	if err != nil {
-		return Plan{}, awsFault("sts:GetCallerIdentity", "asking AWS who is calling", err)
+		return Plan{}, awsfault.New("sts:GetCallerIdentity", "asking AWS who is calling", err)
 	}
 	base, err := w.resolveBase(ctx, in, who)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
@@ -54,15 +55,15 @@ func TestTheBuilderIsLockedDownAndTagged(t *testing.T) {
 		}
 	}
 	for _, made := range []*thing{f.ec2.instances[0], f.ec2.images[1], f.ec2.snapshots[0]} {
-		if made.tags[TagBakeID] != p.BakeID || made.tags[TagRole] != "web" || made.tags[TagOwner] == "" || made.tags["bakehouse:build-url"] != "http://ci/1" {
+		if made.tags[ami.TagBakeID] != p.BakeID || made.tags[ami.TagRole] != "web" || made.tags[ami.TagOwner] == "" || made.tags["bakehouse:build-url"] != "http://ci/1" {
 			t.Errorf("%s carries %v", made.id, made.tags)
 		}
 	}
-	if f.ec2.instances[0].tags[TagExpires] == "" {
+	if f.ec2.instances[0].tags[ami.TagExpires] == "" {
 		t.Error("the builder has no expiry: a lost one would not be found")
 	}
 	for _, kept := range []*thing{f.ec2.images[1], f.ec2.snapshots[0]} {
-		if kept.tags[TagExpires] != "" {
+		if kept.tags[ami.TagExpires] != "" {
 			t.Errorf("%s still expires: a sweep would take the finished image", kept.id)
 		}
 	}

@@ -10,7 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -43,7 +45,7 @@ func (s *Session) createImage(ctx context.Context) error {
 // imageRequest tags image and snapshots in the call itself. They carry an
 // expiry until the bake is done: an image that nobody finished is waste.
 func (p Plan) imageRequest(instance string) *ec2.CreateImageInput {
-	more := map[string]string{TagBase: p.Recipe.Base.ID, TagDigest: p.Digest, TagInputs: partsTag(p.Recipe.Parts())}
+	more := map[string]string{ami.TagBase: p.Recipe.Base.ID, ami.TagDigest: p.Digest, ami.TagInputs: partsTag(p.Recipe.Parts())}
 	return &ec2.CreateImageInput{
 		InstanceId: aws.String(instance), Name: aws.String(p.ImageName),
 		Description: aws.String(p.Description),
@@ -57,7 +59,7 @@ func (p Plan) imageRequest(instance string) *ec2.CreateImageInput {
 // findImage finds the image that a call with a lost reply made. Name and tag
 // must both be ours: image names are free for everybody.
 func (s *Session) findImage(ctx context.Context) (string, error) {
-	i, err := s.describeImage(ctx, filter("name", s.plan.ImageName), filter("tag:"+TagBakeID, s.plan.BakeID))
+	i, err := s.describeImage(ctx, ami.Filter("name", s.plan.ImageName), ami.Filter("tag:"+ami.TagBakeID, s.plan.BakeID))
 	if err != nil || i == nil {
 		return "", err
 	}
@@ -78,14 +80,14 @@ func (s *Session) awaitImage(ctx context.Context) error {
 	start := s.Clock.Now()
 	var made *types.Image
 	err := poll(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
-		i, err := s.describeImage(ctx, filter("image-id", s.image))
+		i, err := s.describeImage(ctx, ami.Filter("image-id", s.image))
 		if err != nil {
-			return false, awsFault("ec2:DescribeImages", "looking at image "+s.image, err)
+			return false, awsfault.New("ec2:DescribeImages", "looking at image "+s.image, err)
 		}
 		if i == nil {
 			return false, nil // too new for EC2
 		}
-		made, s.snaps = i, snapshotsOf(i)
+		made, s.snaps = i, ami.Snapshots(*i)
 		s.progress("%s is %s%s, %s so far", s.image, i.State, s.snapshotProgress(ctx, i.State), s.Clock.Now().Sub(start).Round(time.Second))
 		switch i.State {
 		case types.ImageStateAvailable:
@@ -128,21 +130,11 @@ func imageFailed(id string, i *types.Image) error {
 // makes it outlive the bake.
 func (s *Session) keepImage(ctx context.Context) error {
 	_, err := s.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{
-		Resources: append([]string{s.image}, s.snaps...), Tags: []types.Tag{{Key: aws.String(TagExpires)}}})
+		Resources: append([]string{s.image}, s.snaps...), Tags: []types.Tag{{Key: aws.String(ami.TagExpires)}}})
 	if err != nil {
-		return awsFault("ec2:DeleteTags", "taking the expiry off "+s.image, err)
+		return awsfault.New("ec2:DeleteTags", "taking the expiry off "+s.image, err)
 	}
 	return s.journal.gone(KindImage, s.plan.ImageName)
-}
-
-func snapshotsOf(i *types.Image) []string {
-	var ids []string
-	for _, m := range i.BlockDeviceMappings {
-		if m.Ebs != nil && m.Ebs.SnapshotId != nil {
-			ids = append(ids, *m.Ebs.SnapshotId)
-		}
-	}
-	return ids
 }
 
 // removeImage deregisters an unfinished image and deletes its snapshots.
@@ -165,13 +157,13 @@ func (s *Session) removeImage(ctx context.Context) error {
 	if err := errors.Join(s.journal.intend(KindImage, name), s.journal.made(KindImage, name, s.image)); err != nil {
 		return err
 	}
-	if i, err := s.describeImage(ctx, filter("image-id", s.image)); err == nil && i != nil {
-		s.snaps = snapshotsOf(i)
+	if i, err := s.describeImage(ctx, ami.Filter("image-id", s.image)); err == nil && i != nil {
+		s.snaps = ami.Snapshots(*i)
 	}
 	s.unprotect(ctx)
 	_, err := s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(s.image)})
 	if err != nil && !awserr.IsNotFound(err) {
-		return awsFault("ec2:DeregisterImage", "deregistering "+s.image, err)
+		return awsfault.New("ec2:DeregisterImage", "deregistering "+s.image, err)
 	}
 	if err := s.removeSnapshots(ctx); err != nil {
 		return err
@@ -188,7 +180,7 @@ func (s *Session) removeSnapshots(ctx context.Context) error {
 		tries++
 		found, err := s.describeSnapshots(ctx)
 		if err != nil {
-			return false, awsFault("ec2:DescribeSnapshots", "looking for the snapshots of "+s.image, err)
+			return false, awsfault.New("ec2:DescribeSnapshots", "looking for the snapshots of "+s.image, err)
 		}
 		for _, f := range found {
 			if id := aws.ToString(f.SnapshotId); !slices.Contains(s.snaps, id) {
@@ -199,7 +191,7 @@ func (s *Session) removeSnapshots(ctx context.Context) error {
 		s.snaps = slices.DeleteFunc(s.snaps, func(id string) bool {
 			_, err := s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
 			if err != nil && !awserr.IsNotFound(err) {
-				last = awsFault("ec2:DeleteSnapshot", "deleting snapshot "+id, err)
+				last = awsfault.New("ec2:DeleteSnapshot", "deleting snapshot "+id, err)
 			}
 			return err == nil || awserr.IsNotFound(err)
 		})
@@ -212,7 +204,7 @@ func (s *Session) removeSnapshots(ctx context.Context) error {
 
 func (s *Session) describeSnapshots(ctx context.Context) ([]types.Snapshot, error) {
 	out, err := s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
-		OwnerIds: []string{"self"}, Filters: []types.Filter{filter("tag:"+TagBakeID, s.plan.BakeID)}})
+		OwnerIds: []string{"self"}, Filters: []types.Filter{ami.Filter("tag:"+ami.TagBakeID, s.plan.BakeID)}})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -20,7 +21,7 @@ func (s *Session) requireIMDSv2(ctx context.Context, i *types.Image) error {
 	}
 	_, err := s.EC2.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{ImageId: aws.String(s.image),
 		ImdsSupport: &types.AttributeValue{Value: aws.String(string(types.ImdsSupportValuesV20))}})
-	return awsFault("ec2:ModifyImageAttribute", "requiring IMDSv2 of instances of "+s.image, err)
+	return awsfault.New("ec2:ModifyImageAttribute", "requiring IMDSv2 of instances of "+s.image, err)
 }
 
 // checkBootMode sees that the image boots as its base does: one that lost its
@@ -49,14 +50,14 @@ func (s *Session) keep(ctx context.Context) error {
 		return nil
 	}
 	_, err := s.EC2.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{ImageId: aws.String(s.image)})
-	return awsFault("ec2:EnableImageDeregistrationProtection", "protecting "+s.image, err)
+	return awsfault.New("ec2:EnableImageDeregistrationProtection", "protecting "+s.image, err)
 }
 
 // deprecate has EC2 stop offering the image at a time; instances of it and
 // launches by its id go on. EC2 rounds to the minute.
 func (s *Session) deprecate(ctx context.Context, image string, at time.Time) error {
 	_, err := s.EC2.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{ImageId: aws.String(image), DeprecateAt: aws.Time(at.UTC())})
-	return awsFault("ec2:EnableImageDeprecation", "deprecating "+image+" at "+at.UTC().Format(time.RFC3339), err)
+	return awsfault.New("ec2:EnableImageDeprecation", "deprecating "+image+" at "+at.UTC().Format(time.RFC3339), err)
 }
 
 // unprotect takes back a protection that may or may not be on: whether it was

@@ -14,7 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
 )
@@ -40,7 +42,7 @@ func (s *Session) launch(ctx context.Context) error {
 			return err
 		}
 		code := awserr.Code(err)
-		s.tried = append(s.tried, Attempt{where, brief{err}.Error()})
+		s.tried = append(s.tried, Attempt{where, awsfault.Brief(err).Error()})
 		if left = remaining(left, where, code); len(left) == 0 {
 			return s.noCapacity(err)
 		}
@@ -191,7 +193,7 @@ func unlessZero(n int) *int32 {
 
 // findBuilder finds the instance that our client token started.
 func (s *Session) findBuilder(ctx context.Context) (string, error) {
-	i, err := s.describe(ctx, filter("client-token", s.token))
+	i, err := s.describe(ctx, ami.Filter("client-token", s.token))
 	if err != nil || i == nil {
 		return "", err
 	}
@@ -217,9 +219,9 @@ func (s *Session) describe(ctx context.Context, by types.Filter) (*types.Instanc
 func (s *Session) awaitState(ctx context.Context, want types.InstanceStateName) (*types.Instance, error) {
 	var found *types.Instance
 	err := poll(ctx, s.Clock, statePace(), func(ctx context.Context) (bool, error) {
-		i, err := s.describe(ctx, filter("instance-id", s.instance))
+		i, err := s.describe(ctx, ami.Filter("instance-id", s.instance))
 		if err != nil {
-			return false, awsFault("ec2:DescribeInstances", "looking at instance "+s.instance, err)
+			return false, awsfault.New("ec2:DescribeInstances", "looking at instance "+s.instance, err)
 		}
 		if i == nil || i.State == nil {
 			return want == types.InstanceStateNameTerminated, nil
@@ -307,7 +309,7 @@ func (s *Session) stop(ctx context.Context) error {
 	}
 	_, err := s.EC2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{s.instance}})
 	if err != nil {
-		return awsFault("ec2:StopInstances", "stopping "+s.instance, err)
+		return awsfault.New("ec2:StopInstances", "stopping "+s.instance, err)
 	}
 	_, err = s.awaitState(ctx, types.InstanceStateNameStopped)
 	return err
@@ -351,7 +353,7 @@ func (s *Session) terminateCall() func(context.Context) (bool, error) {
 		if awserr.IsNotFound(err) {
 			return tries >= 5, nil
 		}
-		return err == nil, awsFault("ec2:TerminateInstances", "terminating "+s.instance, err)
+		return err == nil, awsfault.New("ec2:TerminateInstances", "terminating "+s.instance, err)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 )
 
 // sshPort is the one port of the builder that is ever opened.
@@ -61,7 +63,7 @@ func (s *Session) admit(ctx context.Context) error {
 	_, err := s.EC2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
 		GroupId: aws.String(s.group), IpPermissions: []types.IpPermission{perm}})
 	if err != nil && !awserr.IsExists(err) {
-		return awsFault("ec2:AuthorizeSecurityGroupIngress", "opening security group "+s.group+" to "+from, err)
+		return awsfault.New("ec2:AuthorizeSecurityGroupIngress", "opening security group "+s.group+" to "+from, err)
 	}
 	return nil
 }
@@ -69,7 +71,7 @@ func (s *Session) admit(ctx context.Context) error {
 // findGroup finds our group by its name, which holds the bake's ULID.
 func (s *Session) findGroup(ctx context.Context) (string, error) {
 	out, err := s.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
-		Filters: []types.Filter{filter("group-name", s.plan.groupName()), filter("vpc-id", s.plan.Launch.VPC)}})
+		Filters: []types.Filter{ami.Filter("group-name", s.plan.groupName()), ami.Filter("vpc-id", s.plan.Launch.VPC)}})
 	if err != nil || len(out.SecurityGroups) == 0 {
 		return "", err
 	}
@@ -102,7 +104,7 @@ func (s *Session) removeGroup(ctx context.Context) error {
 			return true, nil
 		}
 		if tries >= most || awserr.IsAuth(err) {
-			return false, awsFault("ec2:DeleteSecurityGroup", "deleting security group "+id, err)
+			return false, awsfault.New("ec2:DeleteSecurityGroup", "deleting security group "+id, err)
 		}
 		return false, nil
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
 )
@@ -37,7 +38,7 @@ func (s *Session) reboot(ctx context.Context, before string) error {
 		if exitCode(err) != 0 {
 			_, err := s.EC2.RebootInstances(ctx, &ec2.RebootInstancesInput{InstanceIds: []string{s.instance}})
 			if err != nil {
-				return awsFault("ec2:RebootInstances", "rebooting "+s.instance, err)
+				return awsfault.New("ec2:RebootInstances", "rebooting "+s.instance, err)
 			}
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -28,7 +30,7 @@ type SweepEC2 interface {
 
 // lookIn finds what carries the tag of a bake in one region.
 func lookIn(ctx context.Context, api SweepEC2, region string) ([]Found, error) {
-	l := &looker{api: api, region: region, tagged: []types.Filter{filter("tag-key", TagBakeID)}}
+	l := &looker{api: api, region: region, tagged: []types.Filter{ami.Filter("tag-key", ami.TagBakeID)}}
 	for _, look := range []struct {
 		action string
 		f      func(context.Context) error
@@ -37,7 +39,7 @@ func lookIn(ctx context.Context, api SweepEC2, region string) ([]Found, error) {
 		{"ec2:DescribeVolumes", l.volumes}, {"ec2:DescribeSecurityGroups", l.groups},
 	} {
 		if err := look.f(ctx); err != nil {
-			return nil, awsFault(look.action, "looking for what bakes left in "+region, err)
+			return nil, awsfault.New(look.action, "looking for what bakes left in "+region, err)
 		}
 	}
 	return l.found, nil
@@ -55,9 +57,9 @@ func (l *looker) add(kind Kind, id, name *string, tags []types.Tag) {
 	f := Found{Resource: Resource{Kind: kind, ID: aws.ToString(id), Name: aws.ToString(name)}, Region: l.region}
 	for _, t := range tags {
 		switch aws.ToString(t.Key) {
-		case TagBakeID:
+		case ami.TagBakeID:
 			f.BakeID = aws.ToString(t.Value)
-		case TagExpires:
+		case ami.TagExpires:
 			f.Expires = aws.ToString(t.Value)
 		}
 	}
@@ -66,7 +68,7 @@ func (l *looker) add(kind Kind, id, name *string, tags []types.Tag) {
 
 func (l *looker) instances(ctx context.Context) error {
 	pages := ec2.NewDescribeInstancesPaginator(l.api, &ec2.DescribeInstancesInput{Filters: append(l.tagged,
-		filter("instance-state-name", "pending", "running", "stopping", "stopped"))})
+		ami.Filter("instance-state-name", "pending", "running", "stopping", "stopped"))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -172,7 +174,7 @@ func (s Sweeper) remove(ctx context.Context, f Found) error {
 		}
 		return false, nil
 	})
-	return awsFault(action, "removing "+string(f.Kind)+" "+f.ID, err)
+	return awsfault.New(action, "removing "+string(f.Kind)+" "+f.ID, err)
 }
 
 // sweepCall is the call that removes a resource; it is repeated until done.

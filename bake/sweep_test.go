@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/fault"
 )
@@ -211,8 +212,8 @@ func (c *sweptChef) DeleteClient(_ context.Context, name string) error {
 
 func newSweeper(t *testing.T) (*sweptEC2, *sweptChef, Sweeper) {
 	t.Helper()
-	api, chef := &sweptEC2{tags: []types.Tag{{Key: aws.String(TagBakeID), Value: aws.String(bakeA)},
-		{Key: aws.String(TagExpires), Value: aws.String("2020-01-01T00:00:00Z")}}}, &sweptChef{}
+	api, chef := &sweptEC2{tags: []types.Tag{{Key: aws.String(ami.TagBakeID), Value: aws.String(bakeA)},
+		{Key: aws.String(ami.TagExpires), Value: aws.String("2020-01-01T00:00:00Z")}}}, &sweptChef{}
 	return api, chef, Sweeper{EC2: func(string) SweepEC2 { return api }, Chef: chef, Reporter: &fakeReporter{}, Clock: &stoppedClock{}, StateDir: t.TempDir()}
 }
 

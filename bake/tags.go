@@ -5,22 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"bakehouse/bake/ami"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-)
-
-// Tags of everything that a bake makes. What carries TagExpires and is past it
-// was lost by a bake that died; a finished image does not carry it.
-const (
-	tagPrefix   = "bakehouse:"
-	TagBakeID   = "bakehouse:bake-id"
-	TagRole     = "bakehouse:role"
-	TagOwner    = "bakehouse:owner"      // ARN of who baked
-	TagExpires  = "bakehouse:expires-at" // RFC 3339, UTC
-	TagBase     = "bakehouse:base-image"
-	TagDigest   = "bakehouse:inputs-digest"
-	TagInputs   = "bakehouse:inputs" // digests of the groups of inputs
-	maxTagValue = 256                // characters, EC2's limit
 )
 
 // ciTags names the tags that carry Jenkins' variables.
@@ -38,11 +26,11 @@ func commonTags(in Inputs, id, owner string, expires time.Time) map[string]strin
 	}
 	for env, key := range ciTags() {
 		if v := in.CI[env]; v != "" {
-			tags[key] = v[:min(len(v), maxTagValue)]
+			tags[key] = v[:min(len(v), ami.MaxTagValue)]
 		}
 	}
-	tags[TagBakeID], tags[TagRole], tags[TagOwner] = id, in.Role, owner
-	tags[TagExpires] = expires.UTC().Format(time.RFC3339)
+	tags[ami.TagBakeID], tags[ami.TagRole], tags[ami.TagOwner] = id, in.Role, owner
+	tags[ami.TagExpires] = expires.UTC().Format(time.RFC3339)
 	return tags
 }
 
@@ -57,9 +45,4 @@ func tagSpec(kind types.ResourceType, name string, sets ...map[string]string) ty
 		spec.Tags = append(spec.Tags, types.Tag{Key: aws.String(k), Value: aws.String(all[k])})
 	}
 	return spec
-}
-
-// filter is one EC2 filter.
-func filter(name string, values ...string) types.Filter {
-	return types.Filter{Name: aws.String(name), Values: values}
 }

@@ -22,7 +22,7 @@ type room struct {
 }
 
 // leaves may be imported by every room: nouns and error kinds without behaviour.
-var leaves = []string{"internal/fault", "internal/awserr"}
+var leaves = []string{"internal/fault", "internal/awserr", "internal/awsfault"}
 
 var rooms = []room{
 	{"bake", []string{"cloud-init", "internal/agentconf", "internal/chefapi", "internal/chefrepo", "internal/host"},
@@ -37,6 +37,8 @@ var rooms = []room{
 	{"cloud-init", nil, "files left in the image, nothing else"},
 	{"internal/fault", nil, "a leaf: everybody imports it"},
 	{"internal/awserr", nil, "a leaf: the only place that knows AWS error codes"},
+	{"internal/awsfault", nil, "advice for failed AWS calls: awserr's codes in fault's kinds"},
+	{"bake/ami", nil, "the noun that a bake leaves behind; who copies, publishes or prunes it needs no bake"},
 	{"internal/agentconf", nil, "a noun between baker and agent"},
 	{"internal/awscfg", nil, "one aws.Config, for cmd and test"},
 	{"internal/chefrepo", nil, "reads a chef-repo from disk"},

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/bake"
+	"bakehouse/bake/ami"
 	"bakehouse/internal/awscfg"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/cliapp"
@@ -81,7 +82,7 @@ func (d deps) readSweep(c *cli.Context, arguments ...string) (o sweepOptions, er
 	}
 	if len(args) == 1 {
 		if o.bake = args[0]; !bake.IsBakeID(o.bake) {
-			return o, cliapp.Usagef("%q is no bake id: 26 capital letters and digits, as in the tag %s", o.bake, bake.TagBakeID)
+			return o, cliapp.Usagef("%q is no bake id: 26 capital letters and digits, as in the tag %s", o.bake, ami.TagBakeID)
 		}
 	}
 	if o.output, err = cliapp.OutputOf(c); err != nil {

@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/bake"
+	"bakehouse/bake/ami"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
 )
@@ -13,7 +14,7 @@ func proveFlags() []cli.Flag {
 	const group = "proof"
 	return []cli.Flag{
 		&cli.BoolFlag{Category: group, Name: "no-prove", Usage: "do not boot an instance of the image to see it come up"},
-		&cli.BoolFlag{Category: group, Name: "keep-unproven", Usage: "keep an image that fails its proof, tagged " + bake.TagProof + "=failed"},
+		&cli.BoolFlag{Category: group, Name: "keep-unproven", Usage: "keep an image that fails its proof, tagged " + ami.TagProof + "=failed"},
 		&cli.StringFlag{Category: group, Name: "prove-instance-profile", Usage: "instance profile `NAME` that instances of the role run with (prove.instance_profile)"},
 		&cli.StringFlag{Category: group, Name: "prove-channel", Usage: "have the proving instance pull the build of `CHANNEL` (prove.channel; default: the image's)"},
 		&cli.DurationFlag{Category: group, Name: "prove-timeout", Usage: "call the proof failed after `DURATION` (prove.timeout; default: 15m)"},

@@ -54,7 +54,7 @@ func TestMotoKeepsTheContractButForItsGaps(t *testing.T) {
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	server, err := moto.Start(ctx, moto.Config{Command: command, Dir: t.TempDir(), Port: port, Log: io.Discard, Image: moto.Image{ID: image, Name: "base",
-		Description: "base", OwnerID: "099720109477", Architecture: "x86_64", RootDevice: "/dev/sda1", CreatedAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}})
+		Description: "base", OwnerID: "099720109477", Architecture: "x86_64", RootDevice: "/dev/sda1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func emptyAWS(t *testing.T) string {
 		t.Fatal(err)
 	}
 	empty, err := moto.Start(ctx, moto.Config{Command: command, Dir: t.TempDir(), Port: port,
-		Image: moto.Image{ID: "ami-0123456789abcdef0", Name: "base", OwnerID: "099720109477", Architecture: "x86_64", RootDevice: "/dev/sda1", CreatedAt: time.Now()}})
+		Image: moto.Image{ID: "ami-0123456789abcdef0", Name: "base", OwnerID: "099720109477", Architecture: "x86_64", RootDevice: "/dev/sda1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,6 @@ func baseImage() moto.Image {
 		OwnerID:      canonical,
 		Architecture: "x86_64",
 		RootDevice:   "/dev/sda1",
-		CreatedAt:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 }
 

@@ -249,7 +249,7 @@ func startMoto(t *testing.T) *url.URL {
 	log := &syncBuffer{}
 	server, err := moto.Start(ctx, moto.Config{Command: command, Dir: t.TempDir(), Port: port, Log: log, Image: moto.Image{
 		ID: baseImage, Name: "base", Description: "base", OwnerID: "099720109477", Architecture: "x86_64",
-		RootDevice: "/dev/sda1", CreatedAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		RootDevice: "/dev/sda1",
 	}})
 	if err != nil {
 		t.Fatalf("starting moto: %v\n%s", err, log)

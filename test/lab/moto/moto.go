@@ -35,7 +35,6 @@ type Image struct {
 	OwnerID      string // account id of 12 digits, not moto's own
 	Architecture string // x86_64 or arm64
 	RootDevice   string // for example /dev/sda1
-	CreatedAt    time.Time
 }
 
 // Config is what Start needs.
@@ -202,11 +201,12 @@ func cleanEnv(env []string) []string {
 }
 
 // writeImages writes the list that MOTO_AMIS_PATH names and returns its path.
+// It names no creation date: moto 5.2.1 parses that in place, in a list that
+// all regions and accounts share, and fails at the second of them.
 func writeImages(dir string, im Image) (string, error) {
 	list := []map[string]any{{
 		"ami_id": im.ID, "name": im.Name, "description": im.Description, "owner_id": im.OwnerID,
 		"architecture": im.Architecture, "root_device_name": im.RootDevice, "root_device_type": "ebs",
-		"creation_date":  im.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z"),
 		"image_location": im.OwnerID + "/" + im.Name, "image_type": "machine", "state": "available",
 		"virtualization_type": "hvm", "hypervisor": "xen", "public": true,
 	}}

@@ -16,7 +16,7 @@ import (
 func base() Image {
 	return Image{
 		ID: "ami-0ba5e000000000001", Name: "base", Description: "a base", OwnerID: "099720109477",
-		Architecture: "x86_64", RootDevice: "/dev/sda1", CreatedAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Architecture: "x86_64", RootDevice: "/dev/sda1",
 	}
 }
 

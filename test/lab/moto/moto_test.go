@@ -7,15 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"bakehouse/internal/fault"
 )
 
 func TestWriteImagesKeepsWhatMotoReads(t *testing.T) {
 	t.Parallel()
-	path, err := writeImages(t.TempDir(), Image{ID: "ami-1", Name: "n", OwnerID: "099720109477", RootDevice: "/dev/xvda",
-		CreatedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)})
+	path, err := writeImages(t.TempDir(), Image{ID: "ami-1", Name: "n", OwnerID: "099720109477", RootDevice: "/dev/xvda"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +26,7 @@ func TestWriteImagesKeepsWhatMotoReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{
-		"ami_id": "ami-1", "root_device_type": "ebs", "root_device_name": "/dev/xvda", "creation_date": "2026-02-03T04:05:06.000Z",
+		"ami_id": "ami-1", "root_device_type": "ebs", "root_device_name": "/dev/xvda",
 	} {
 		if len(list) != 1 || list[0][key] != want {
 			t.Errorf("%s is %v, want %v", key, list[0][key], want)
