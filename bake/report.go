@@ -4,29 +4,34 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"bakehouse/bake/distribute"
 )
 
 // Report is what a bake has to say when it ends, well or not.
 type Report struct {
-	BakeID    string    `json:"bake_id"`
-	Result    string    `json:"result"` // done, reused, failed
-	Reused    bool      `json:"reused"` // the image is an earlier bake's, of the same inputs
-	Role      string    `json:"role"`
-	Region    string    `json:"region"`
-	Account   string    `json:"account"`
-	ImageID   string    `json:"image_id,omitempty"`
-	ImageName string    `json:"image_name,omitempty"`
-	Snapshots []string  `json:"snapshots,omitempty"`
-	Proof     *Proof    `json:"proof,omitempty"`
-	Unproven  string    `json:"unproven_image,omitempty"` // an image that failed its proof and was kept
-	Digest    string    `json:"inputs_digest"`
-	Inputs    Recipe    `json:"inputs"`
-	Launch    Launch    `json:"launch"`
-	Tried     []Attempt `json:"tried,omitempty"` // placements that AWS had no capacity for
-	Tags      TagSet    `json:"tags,omitempty"`
-	StartedAt time.Time `json:"started_at"`
-	EndedAt   time.Time `json:"ended_at"`
-	Seconds   float64   `json:"seconds"`
+	BakeID    string   `json:"bake_id"`
+	Result    string   `json:"result"` // done, reused, failed
+	Reused    bool     `json:"reused"` // the image is an earlier bake's, of the same inputs
+	Role      string   `json:"role"`
+	Region    string   `json:"region"`
+	Account   string   `json:"account"`
+	ImageID   string   `json:"image_id,omitempty"`
+	ImageName string   `json:"image_name,omitempty"`
+	Snapshots []string `json:"snapshots,omitempty"`
+	// Copies are in the order of the wishes, Shared the home region first.
+	Copies    []distribute.Copy  `json:"copies,omitempty"`
+	Shared    []distribute.Share `json:"shared,omitempty"`
+	Proof     *Proof             `json:"proof,omitempty"`
+	Unproven  string             `json:"unproven_image,omitempty"` // an image that failed its proof and was kept
+	Digest    string             `json:"inputs_digest"`
+	Inputs    Recipe             `json:"inputs"`
+	Launch    Launch             `json:"launch"`
+	Tried     []Attempt          `json:"tried,omitempty"` // placements that AWS had no capacity for
+	Tags      TagSet             `json:"tags,omitempty"`
+	StartedAt time.Time          `json:"started_at"`
+	EndedAt   time.Time          `json:"ended_at"`
+	Seconds   float64            `json:"seconds"`
 	// Steps are in the order in which they ran, the clean-up last.
 	Steps    []StepTime `json:"steps"`
 	Error    string     `json:"error,omitempty"`

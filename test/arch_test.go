@@ -39,6 +39,7 @@ var rooms = []room{
 	{"internal/awserr", nil, "a leaf: the only place that knows AWS error codes"},
 	{"internal/awsfault", nil, "advice for failed AWS calls: awserr's codes in fault's kinds"},
 	{"bake/ami", nil, "the noun that a bake leaves behind; who copies, publishes or prunes it needs no bake"},
+	{"bake/distribute", []string{"bake/ami"}, "takes an image to regions and accounts; bakes and the commands that redo it alike use it"},
 	{"internal/agentconf", nil, "a noun between baker and agent"},
 	{"internal/awscfg", nil, "one aws.Config, for cmd and test"},
 	{"internal/chefrepo", nil, "reads a chef-repo from disk"},
