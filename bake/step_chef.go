@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"bakehouse/internal/await"
 	"bakehouse/internal/chefapi"
 )
 
@@ -28,7 +29,7 @@ func (s *Session) makeNode(ctx context.Context) error {
 	if err := s.journal.intend(KindChefClient, name); err != nil {
 		return err
 	}
-	ctx, cancel := whole(ctx)
+	ctx, cancel := await.Whole(ctx)
 	defer cancel()
 	// The name holds the bake's ULID: a client that exists is ours, made by a
 	// request whose reply was lost.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"bakehouse/internal/await"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"golang.org/x/crypto/ssh"
@@ -47,7 +49,7 @@ func (s *Session) show(what string, lines []string) {
 func (s *Session) readConsole(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, consoleTime)
 	defer cancel()
-	out, err := s.EC2.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(s.instance), Latest: aws.Bool(true)}, once)
+	out, err := s.EC2.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(s.instance), Latest: aws.Bool(true)}, await.Once)
 	if err != nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"bakehouse/bake/ami"
+	"bakehouse/internal/await"
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
@@ -22,18 +23,18 @@ func (s *Session) createImage(ctx context.Context) error {
 	if err := s.journal.intend(KindImage, name); err != nil {
 		return err
 	}
-	id, err := creation{
-		action: "ec2:CreateImage", doing: "creating image " + name + " of " + s.instance,
-		create: func(ctx context.Context) (string, error) {
-			out, err := s.EC2.CreateImage(ctx, s.plan.imageRequest(s.instance), once)
+	id, err := await.Creation{
+		Action: "ec2:CreateImage", Doing: "creating image " + name + " of " + s.instance,
+		Create: func(ctx context.Context) (string, error) {
+			out, err := s.EC2.CreateImage(ctx, s.plan.imageRequest(s.instance), await.Once)
 			if err != nil {
 				return "", err
 			}
 			return aws.ToString(out.ImageId), nil
 		},
-		find:   s.findImage,
-		refuse: func() error { return s.journal.gone(KindImage, name) },
-	}.run(ctx, s.Clock)
+		Find:   s.findImage,
+		Refuse: func() error { return s.journal.gone(KindImage, name) },
+	}.Run(ctx, s.Clock)
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (s *Session) removeImage(ctx context.Context) error {
 		if _, ours := s.journal.get(KindImage, name); !ours {
 			return nil
 		}
-		id, err := lookFor(ctx, s.Clock, s.findImage)
+		id, err := await.LookFor(ctx, s.Clock, s.findImage)
 		if err != nil {
 			return s.unlessAbsent(KindImage, name, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"bakehouse/bake/ami"
+	"bakehouse/internal/await"
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
@@ -77,10 +78,10 @@ func (s *Session) launchAt(ctx context.Context, where Placement, data string) er
 	}
 	req := s.plan.runInstances(where, s.group, data)
 	req.ClientToken = aws.String(token)
-	id, err := creation{
-		action: "ec2:RunInstances", doing: "launching a " + where.String() + " from " + s.plan.Recipe.Base.ID,
-		create: func(ctx context.Context) (string, error) {
-			out, err := s.EC2.RunInstances(ctx, req, once)
+	id, err := await.Creation{
+		Action: "ec2:RunInstances", Doing: "launching a " + where.String() + " from " + s.plan.Recipe.Base.ID,
+		Create: func(ctx context.Context) (string, error) {
+			out, err := s.EC2.RunInstances(ctx, req, await.Once)
 			if err != nil {
 				return "", err
 			}
@@ -89,9 +90,9 @@ func (s *Session) launchAt(ctx context.Context, where Placement, data string) er
 			}
 			return aws.ToString(out.Instances[0].InstanceId), nil
 		},
-		find:   s.findBuilder,
-		refuse: func() error { return s.journal.gone(KindInstance, token) },
-	}.run(ctx, s.Clock)
+		Find:   s.findBuilder,
+		Refuse: func() error { return s.journal.gone(KindInstance, token) },
+	}.Run(ctx, s.Clock)
 	if err != nil {
 		return err
 	}
@@ -324,7 +325,7 @@ func (s *Session) terminate(ctx context.Context) error {
 		return nil
 	}
 	if s.instance = r.ID; s.instance == "" {
-		id, err := lookFor(ctx, s.Clock, s.findBuilder)
+		id, err := await.LookFor(ctx, s.Clock, s.findBuilder)
 		if err != nil {
 			return s.unlessAbsent(KindInstance, token, err)
 		}
@@ -360,7 +361,7 @@ func (s *Session) terminateCall() func(context.Context) (bool, error) {
 // unlessAbsent ends the search for something that was perhaps made: nothing
 // found after a few looks means that it never was.
 func (s *Session) unlessAbsent(kind Kind, name string, err error) error {
-	if !errors.Is(err, errNotYet) {
+	if !errors.Is(err, await.ErrNotYet) {
 		return fmt.Errorf("looking for %s %s: %w", kind, name, err)
 	}
 	return s.journal.gone(kind, name)

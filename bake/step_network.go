@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"bakehouse/bake/ami"
+	"bakehouse/internal/await"
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 )
@@ -25,22 +26,22 @@ func (s *Session) makeGroup(ctx context.Context) error {
 	if err := s.journal.intend(KindSecurityGroup, name); err != nil {
 		return err
 	}
-	id, err := creation{
-		action: "ec2:CreateSecurityGroup", doing: "creating security group " + name,
-		create: func(ctx context.Context) (string, error) {
+	id, err := await.Creation{
+		Action: "ec2:CreateSecurityGroup", Doing: "creating security group " + name,
+		Create: func(ctx context.Context) (string, error) {
 			out, err := s.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
 				GroupName: aws.String(name), VpcId: aws.String(s.plan.Launch.VPC),
 				Description:       aws.String("SSH to the builder of bake " + s.plan.BakeID),
 				TagSpecifications: []types.TagSpecification{tagSpec(types.ResourceTypeSecurityGroup, name, s.plan.Tags)},
-			}, once)
+			}, await.Once)
 			if err != nil {
 				return "", err
 			}
 			return aws.ToString(out.GroupId), nil
 		},
-		find:   s.findGroup,
-		refuse: func() error { return s.journal.gone(KindSecurityGroup, name) },
-	}.run(ctx, s.Clock)
+		Find:   s.findGroup,
+		Refuse: func() error { return s.journal.gone(KindSecurityGroup, name) },
+	}.Run(ctx, s.Clock)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (s *Session) removeGroup(ctx context.Context) error {
 	id := r.ID
 	if id == "" {
 		var err error
-		if id, err = lookFor(ctx, s.Clock, s.findGroup); err != nil {
+		if id, err = await.LookFor(ctx, s.Clock, s.findGroup); err != nil {
 			return s.unlessAbsent(KindSecurityGroup, name, err)
 		}
 	}

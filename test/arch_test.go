@@ -25,10 +25,13 @@ type room struct {
 var leaves = []string{"internal/fault", "internal/awserr", "internal/awsfault"}
 
 var rooms = []room{
-	{"bake", []string{"cloud-init", "internal/agentconf", "internal/chefapi", "internal/chefrepo", "internal/host"},
+	{"bake", []string{"cloud-init", "internal/agentconf", "internal/await", "internal/chefapi", "internal/chefrepo", "internal/host"},
 		"bake makes images; it knows the machine and Chef, never the release or the agent's code"},
-	{"agent", []string{"release", "internal/agentconf", "internal/chefapi"},
+	{"agent", []string{"release", "internal/agentconf", "internal/chefapi", "internal/enrol"},
 		"the agent must stay small and reads only the nouns that bake and deploy write"},
+	{"agent/broker", []string{"internal/chefapi", "internal/enrol"},
+		"the other side of registering: it knows Chef and what an instance posts, never the agent's chain"},
+	{"internal/enrol", nil, "a noun between an instance and the broker"},
 	{"deploy", []string{"release", "internal/chefapi", "internal/host"},
 		"deploy publishes releases and reaches hosts; it never bakes"},
 	{"reap", []string{"internal/chefapi"}, "reap compares two lists"},
@@ -39,8 +42,9 @@ var rooms = []room{
 	{"internal/awserr", nil, "a leaf: the only place that knows AWS error codes"},
 	{"internal/awsfault", nil, "advice for failed AWS calls: awserr's codes in fault's kinds"},
 	{"bake/ami", nil, "the noun that a bake leaves behind; who copies, publishes or prunes it needs no bake"},
-	{"bake/distribute", []string{"bake/ami"}, "takes an image to regions and accounts; bakes and the commands that redo it alike use it"},
+	{"bake/distribute", []string{"bake/ami", "internal/await"}, "takes an image to regions and accounts; bakes and the commands that redo it alike use it"},
 	{"internal/agentconf", nil, "a noun between baker and agent"},
+	{"internal/await", nil, "how calls to EC2 are waited for; bakes and copies alike need it"},
 	{"internal/awscfg", nil, "one aws.Config, for cmd and test"},
 	{"internal/chefrepo", nil, "reads a chef-repo from disk"},
 	{"internal/chefapi", []string{"internal/chefrepo"}, "the only importer of go-chef"},

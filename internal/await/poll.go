@@ -1,0 +1,37 @@
+// Package await holds the two ways in which calls to EC2 are waited for:
+// looking again until something is so, and making a thing exactly once
+// although a reply may be lost.
+package await
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Clock is the time as waiting sees it.
+type Clock interface {
+	Now() time.Time
+	// Sleep waits for d, or until ctx ends, whose error it then returns.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Pace is how often something is looked at: at once, then after First, with
+// each pause half as long again as the one before, up to Max.
+type Pace struct{ First, Max time.Duration }
+
+// Poll calls look until it says that it is done, or fails, or ctx ends.
+func Poll(ctx context.Context, clock Clock, p Pace, look func(context.Context) (done bool, err error)) error {
+	for pause := p.First; ; pause = min(pause*3/2, p.Max) {
+		done, err := look(ctx)
+		if done || err != nil {
+			return err
+		}
+		if err := clock.Sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// ErrNotYet is what a look for something gives that may still turn up.
+var ErrNotYet = errors.New("not there yet")
