@@ -105,7 +105,7 @@ func (in Inputs) checkLaunch() error {
 		}
 	}
 	for _, s := range in.Subnets {
-		if !regexp.MustCompile(`^(subnet-[0-9a-z]+|tag:[^=]+=.*)$`).MatchString(s) {
+		if !isSubnet(s) {
 			return fault.Newf(fault.Usage, "write subnet-… or tag:KEY=VALUE", "checking inputs: subnet %q has an unknown form", s)
 		}
 	}

@@ -27,19 +27,14 @@ type network struct {
 // resolveNetwork finds the VPC, the kind of address to use, and the source
 // that the builder's security group will admit.
 func (w World) resolveNetwork(ctx context.Context, in Inputs) (network, error) {
-	subnets, err := w.subnets(ctx, in.Subnets)
+	subnets, err := w.subnets(ctx, in.Subnets, forBuilder())
 	if err != nil {
 		return network{}, err
 	}
 	if in.Transport == TransportSSM {
 		return network{vpc: aws.ToString(subnets[0].VpcId), places: places(in.Subnets, subnets)}, nil
 	}
-	var cidrs []netip.Prefix
-	for _, s := range subnets {
-		if p, err := netip.ParsePrefix(aws.ToString(s.CidrBlock)); err == nil {
-			cidrs = append(cidrs, p)
-		}
-	}
+	cidrs := cidrsOf(subnets)
 	if len(cidrs) == 0 {
 		return network{}, fault.Newf(fault.AWS, "use a --subnet with an IPv4 range", "looking at the builder's subnet: it has no IPv4 range")
 	}
@@ -64,6 +59,16 @@ func (w World) resolveNetwork(ctx context.Context, in Inputs) (network, error) {
 	return n, nil
 }
 
+func cidrsOf(subnets []types.Subnet) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range subnets {
+		if p, err := netip.ParsePrefix(aws.ToString(s.CidrBlock)); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // chooseAddress prefers the private address when this machine lives in the
 // builder's subnets, or when there will be no other.
 func chooseAddress(local netip.Addr, cidrs []netip.Prefix, public bool) string {
@@ -77,16 +82,21 @@ func allPublic(subnets []types.Subnet) bool {
 	return !slices.ContainsFunc(subnets, func(s types.Subnet) bool { return !aws.ToBool(s.MapPublicIpOnLaunch) })
 }
 
+// subnetUse says for whom subnets are looked up, for messages.
+type subnetUse struct{ whose, flag string }
+
+func forBuilder() subnetUse { return subnetUse{"the builder's", "--subnet"} }
+
 // subnets returns the subnets asked for, in that order, or all default ones.
 // Those that one tag finds are ordered by zone. They must share one VPC,
 // because a security group belongs to one.
-func (w World) subnets(ctx context.Context, asked []string) ([]types.Subnet, error) {
+func (w World) subnets(ctx context.Context, asked []string, use subnetUse) ([]types.Subnet, error) {
 	if len(asked) == 0 {
 		asked = []string{""}
 	}
 	var all []types.Subnet
 	for _, a := range asked {
-		found, err := w.subnetsOf(ctx, a)
+		found, err := w.subnetsOf(ctx, a, use)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +108,7 @@ func (w World) subnets(ctx context.Context, asked []string) ([]types.Subnet, err
 	}
 	for _, s := range all {
 		if first := all[0]; aws.ToString(s.VpcId) != aws.ToString(first.VpcId) {
-			return nil, fault.Newf(fault.Usage, "give --subnet of one VPC only", "looking for the builder's subnets: %s is in %s, %s in %s",
+			return nil, fault.Newf(fault.Usage, "give "+use.flag+" of one VPC only", "looking for %s subnets: %s is in %s, %s in %s", use.whose,
 				aws.ToString(first.SubnetId), aws.ToString(first.VpcId), aws.ToString(s.SubnetId), aws.ToString(s.VpcId))
 		}
 	}
@@ -106,7 +116,7 @@ func (w World) subnets(ctx context.Context, asked []string) ([]types.Subnet, err
 }
 
 // subnetsOf finds what one --subnet names; "" stands for all default subnets.
-func (w World) subnetsOf(ctx context.Context, asked string) ([]types.Subnet, error) {
+func (w World) subnetsOf(ctx context.Context, asked string, use subnetUse) ([]types.Subnet, error) {
 	f := ami.Filter("default-for-az", "true")
 	tag, byTag := strings.CutPrefix(asked, "tag:")
 	if byTag {
@@ -117,11 +127,11 @@ func (w World) subnetsOf(ctx context.Context, asked string) ([]types.Subnet, err
 	}
 	out, err := w.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{f}})
 	if err != nil {
-		return nil, awsfault.New("ec2:DescribeSubnets", "looking for the builder's subnet", err)
+		return nil, awsfault.New("ec2:DescribeSubnets", "looking for "+use.whose+" subnet", err)
 	}
 	if len(out.Subnets) == 0 {
 		if asked != "" {
-			return nil, fault.Newf(fault.Usage, "correct --subnet: it must be in this region and account", "looking for the builder's subnet: there is no %s", asked)
+			return nil, fault.Newf(fault.Usage, "correct "+use.flag+": it must be in this region and account", "looking for %s subnet: there is no %s", use.whose, asked)
 		}
 		return nil, fault.Newf(fault.Usage, "name one: --subnet subnet-…", "looking for the builder's subnet: this account has no default subnets here")
 	}

@@ -48,11 +48,13 @@ type Base struct {
 
 // Plan says what a bake will do. It is made by Resolve and only read.
 type Plan struct {
-	BakeID    string `json:"bake_id"` // ULID
-	Recipe    Recipe `json:"recipe"`
-	Digest    string `json:"inputs_digest"`
-	Launch    Launch `json:"launch"`
-	ImageName string `json:"image_name"`
+	BakeID string `json:"bake_id"` // ULID
+	Recipe Recipe `json:"recipe"`
+	Digest string `json:"inputs_digest"`
+	Launch Launch `json:"launch"`
+	// ProveAt is where the image is proven; nil: where the builder ran.
+	ProveAt   *ProvePlace `json:"prove_at,omitempty"`
+	ImageName string      `json:"image_name"`
 	// Description is the image's, filled in.
 	Description string    `json:"description"`
 	Steps       []Planned `json:"steps"`
@@ -77,7 +79,8 @@ type Plan struct {
 
 // Planned is one step that the bake will take.
 type Planned struct {
-	Name string `json:"name"`
+	Name    string   `json:"name"`
+	Actions []string `json:"iam_actions,omitempty"`
 }
 
 // stepNames lists the names of the planned steps.
@@ -161,6 +164,9 @@ func (p Plan) Text() string {
 		return b.String()
 	}
 	line("image", "%s (%s)", p.ImageName, p.Description)
+	if p.ProveAt != nil {
+		line("proof in", "%s", p.ProveAt)
+	}
 	line("steps", "%s", strings.Join(p.stepNames(), ", "))
 	line("gives up", "%s; the builder destroys itself at %s", p.Deadline.UTC().Format(time.RFC3339), p.ExpiresAt.UTC().Format(time.RFC3339))
 	return b.String()

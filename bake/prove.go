@@ -34,6 +34,8 @@ type ProveInputs struct {
 	InstanceProfile string        // of the prover: what instances of the image run with
 	Channel         string        // that the prover follows; empty: the image's
 	Timeout         time.Duration // from launch to the last check; 0: 15m
+	Subnets         []string      // of the prover, as Inputs.Subnets; empty: Group's, or where the builder ran
+	Group           string        // Auto Scaling group whose subnets it runs in; empty: none
 	Checks          Checks
 }
 
@@ -69,6 +71,9 @@ func (s *Session) newProver() (*prover, error) {
 	if in.Channel != "" {
 		p.Tags[TagChannel] = in.Channel
 	}
+	if at := s.plan.ProveAt; at != nil {
+		p.Launch.Address, p.Launch.VPC = at.Address, at.VPC
+	}
 	child := &Session{World: s.World, plan: p, journal: s.journal, group: s.group, step: s.step}
 	var err error
 	if child.hostKey, err = newKeyPair("prover host"); err != nil {
@@ -95,9 +100,7 @@ func (s *Session) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	where := s.plan.Launch.Placement
-	where.Market = MarketOnDemand // a proof that is interrupted proves nothing
-	if err := p.launchAt(ctx, where, data); err != nil {
+	if err := p.launchAny(ctx, "the proving instance", s.provePlacements(), data); err != nil {
 		return err
 	}
 	p.proof.InstanceID, p.proof.Result = p.instance, ami.ProofFailed
@@ -240,8 +243,9 @@ func (s *Session) removeProver(ctx context.Context) error {
 // check finds what can be refused without asking anybody.
 func (in ProveInputs) check(validatorKey string) error {
 	if in.Skip {
-		if in.KeepUnproven || in.Channel != "" {
-			return fault.Newf(fault.Usage, "drop --no-prove, or the settings of the proof", "checking inputs: there is no proof to keep an image after, or a channel for")
+		if in.KeepUnproven || in.Channel != "" || in.Group != "" || len(in.Subnets) > 0 {
+			return fault.Newf(fault.Usage, "drop --no-prove, or the settings of the proof (--keep-unproven, --prove-channel, --prove-subnet, --prove-group)",
+				"checking inputs: there is no proof to keep an image after, or a channel or subnet for")
 		}
 		return nil
 	}
@@ -253,5 +257,5 @@ func (in ProveInputs) check(validatorKey string) error {
 	case in.Timeout < 0 || in.Timeout > 0 && in.Timeout < time.Minute:
 		return fault.Newf(fault.Usage, "use at least 1m", "checking inputs: a proof time-out of %s is too short for any boot", in.Timeout)
 	}
-	return in.Checks.check()
+	return cmp.Or(in.checkPlace(), in.Checks.check())
 }

@@ -72,6 +72,9 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 	if err != nil {
 		return Plan{}, err
 	}
+	if p.ProveAt, err = w.resolveProof(ctx, in, net); err != nil {
+		return Plan{}, err
+	}
 	p.Recipe, p.inputs, p.owner, p.agentFile = recipe(in, c, base, agent), in, who, agent
 	if err := p.ownContents(); err != nil {
 		return p, err
@@ -144,7 +147,7 @@ func (p Plan) finish(net network, now time.Time) (Plan, error) {
 		SecurityGroup: in.SecurityGroup, AllowFrom: net.allowFrom, Transport: in.Transport, Address: net.address, SSHUser: in.SSHUser,
 		InstanceProfile: in.InstanceProfile, Metadata: in.Metadata}
 	for _, s := range steps(p) {
-		p.Steps = append(p.Steps, Planned{s.Name})
+		p.Steps = append(p.Steps, Planned{s.Name, s.Actions})
 	}
 	return p, nil
 }

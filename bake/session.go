@@ -45,6 +45,9 @@ type Step struct {
 	Run     func(*Session, context.Context) error
 	Undo    func(*Session, context.Context) error // nil: Run makes nothing that outlives the builder
 	Product bool                                  // what Run made is the result: undone on failure only
+	// Actions are the IAM actions that Run and Undo use, beside those that
+	// reach into the builder.
+	Actions []string
 }
 
 // steps lists what a bake does, in order.
@@ -54,25 +57,25 @@ func steps(p Plan) []Step {
 		list = append(list, Step{Name: "chef node", Timeout: 2 * time.Minute, Run: (*Session).makeNode, Undo: (*Session).removeNode})
 	}
 	if p.Launch.SecurityGroup == "" && p.Launch.Transport != TransportSSM {
-		list = append(list, Step{Name: "security group", Timeout: 2 * time.Minute, Run: (*Session).makeGroup, Undo: (*Session).removeGroup})
+		list = append(list, Step{Name: "security group", Timeout: 2 * time.Minute, Run: (*Session).makeGroup, Undo: (*Session).removeGroup, Actions: groupActions()})
 	}
 	list = append(list,
-		Step{Name: "launch", Timeout: 5 * time.Minute, Run: (*Session).launch, Undo: (*Session).terminate},
-		Step{Name: "boot", Timeout: 10 * time.Minute, Run: (*Session).boot},
+		Step{Name: "launch", Timeout: 5 * time.Minute, Run: (*Session).launch, Undo: (*Session).terminate, Actions: p.launchActions()},
+		Step{Name: "boot", Timeout: 10 * time.Minute, Run: (*Session).boot, Actions: []string{actDescribeInstances}},
 		Step{Name: "connect", Timeout: 5 * time.Minute, Run: (*Session).connect, Undo: (*Session).disconnect},
 		Step{Name: "cloud-init", Timeout: 15 * time.Minute, Run: (*Session).awaitCloudInit},
 		Step{Name: "install chef", Timeout: 15 * time.Minute, Run: (*Session).installChef},
-		Step{Name: "converge", Run: (*Session).converge},
+		Step{Name: "converge", Run: (*Session).converge, Actions: []string{actReboot}},
 		Step{Name: "install agent", Timeout: 10 * time.Minute, Run: (*Session).installAgent},
 		Step{Name: "scrub", Timeout: 10 * time.Minute, Run: (*Session).scrub},
-		Step{Name: "stop", Timeout: 10 * time.Minute, Run: (*Session).stop},
-		Step{Name: "create image", Timeout: 5 * time.Minute, Run: (*Session).createImage, Undo: (*Session).removeImage, Product: true},
-		Step{Name: "wait for image", Run: (*Session).awaitImage},
+		Step{Name: "stop", Timeout: 10 * time.Minute, Run: (*Session).stop, Actions: p.stopActions()},
+		Step{Name: "create image", Timeout: 5 * time.Minute, Run: (*Session).createImage, Undo: (*Session).removeImage, Product: true, Actions: p.imageActions()},
+		Step{Name: "wait for image", Run: (*Session).awaitImage, Actions: []string{actDescribeImages, actDescribeSnapshots, actModifyImage}},
 	)
 	if !p.inputs.Prove.Skip {
-		list = append(list, Step{Name: "prove", Run: (*Session).prove, Undo: (*Session).removeProver})
+		list = append(list, Step{Name: "prove", Run: (*Session).prove, Undo: (*Session).removeProver, Actions: p.proveActions()})
 	}
-	return append(list, Step{Name: "keep image", Timeout: 5 * time.Minute, Run: (*Session).keep})
+	return append(list, Step{Name: "keep image", Timeout: 5 * time.Minute, Run: (*Session).keep, Actions: p.keepActions()})
 }
 
 // The steps that Bake adds for its undos.

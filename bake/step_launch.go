@@ -32,7 +32,12 @@ func (s *Session) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for left := s.plan.Launch.Placements; ; {
+	return s.launchAny(ctx, "the builder", s.plan.Launch.Placements, data)
+}
+
+// launchAny walks on at once from a placement without capacity to the next.
+func (s *Session) launchAny(ctx context.Context, what string, left []Placement, data string) error {
+	for {
 		where := left[0]
 		err := s.launchAt(ctx, where, data)
 		if err == nil {
@@ -45,14 +50,14 @@ func (s *Session) launch(ctx context.Context) error {
 		code := awserr.Code(err)
 		s.tried = append(s.tried, Attempt{where, awsfault.Brief(err).Error()})
 		if left = remaining(left, where, code); len(left) == 0 {
-			return s.noCapacity(err)
+			return s.noCapacity(what, err)
 		}
 		s.logf("%s: %s; trying %s", where, code, left[0])
 	}
 }
 
 // noCapacity says that every placement was refused, and why.
-func (s *Session) noCapacity(err error) error {
+func (s *Session) noCapacity(what string, err error) error {
 	if len(s.tried) == 1 {
 		return err
 	}
@@ -61,8 +66,8 @@ func (s *Session) noCapacity(err error) error {
 		code, _, _ := strings.Cut(t.Reason, ":")
 		codes = append(codes, t.Placement.String()+": "+code)
 	}
-	return fault.Newf(fault.AWS, "add another --instance-type or --subnet (other zones), or try later",
-		"launching the builder: AWS has no capacity for any of %d placements (%s): %w", len(s.tried), strings.Join(codes, ", "), err)
+	return fault.Newf(fault.AWS, "add another --instance-type or --subnet (for a proof, --prove-subnet) in other zones, or try later",
+		"launching %s: AWS has no capacity for any of %d placements (%s): %w", what, len(s.tried), strings.Join(codes, ", "), err)
 }
 
 // launchAt asks for the builder in one placement. Every attempt has a client

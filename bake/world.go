@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
@@ -18,6 +19,7 @@ import (
 type World struct {
 	EC2      EC2
 	SSM      Parameters
+	Groups   Groups                                  // Auto Scaling; asked only for Inputs.Prove.Group
 	Identity func(context.Context) (Identity, error) // who calls AWS (STS GetCallerIdentity)
 	Chef     ChefServer
 	// ChefLogin speaks to the same server as another client.
@@ -78,6 +80,11 @@ type imageAPI interface {
 // Parameters reads SSM parameters: the public ones that name base images.
 type Parameters interface {
 	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+}
+
+// Groups knows Auto Scaling groups.
+type Groups interface {
+	DescribeAutoScalingGroups(context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error)
 }
 
 // Identity is who calls AWS.

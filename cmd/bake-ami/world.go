@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -48,7 +49,7 @@ func connect(ctx context.Context, o *options) (bake.World, error) {
 		return bake.World{}, err
 	}
 	o.in.Region = cfg.Region
-	w := bake.World{EC2: ec2.NewFromConfig(cfg), SSM: ssm.NewFromConfig(cfg), Identity: identity(sts.NewFromConfig(cfg)),
+	w := bake.World{EC2: ec2.NewFromConfig(cfg), SSM: ssm.NewFromConfig(cfg), Groups: autoscaling.NewFromConfig(cfg), Identity: identity(sts.NewFromConfig(cfg)),
 		Connect: dial, ConnectSSM: bySSM(ssm.NewFromConfig(cfg)), Clock: clock{}, PublicAddr: publicAddr, LocalAddr: localAddr}
 	for i := range o.roles {
 		o.roles[i].Region = cfg.Region

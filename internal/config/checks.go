@@ -40,6 +40,7 @@ func checks() map[string]check {
 		"chefmode":      among("server", "local"),
 		"onfailure":     among("fail", "continue"),
 		"onrebalance":   among("note", "leave"),
+		"asgroup":       like("Auto Scaling group", `[^\x00-\x1f:]{1,255}`),
 		"hook":          like("lifecycle hook", `[A-Za-z0-9_/-]{1,255}`),
 		"user":          like("user name", `[a-z_][a-z0-9_-]{0,31}`),
 		"volume":        between(1, 16384), // EBS gp3's limits, in GB

@@ -6,6 +6,8 @@ import "time"
 type Prove struct {
 	InstanceProfile string        `yaml:"instance_profile" is:"profile" doc:"instance profile that instances of the image run with; the proving one needs it to register"`
 	Channel         string        `yaml:"channel" is:"channel" doc:"channel that the proving instance pulls its build from; the image's when left out"`
+	Subnet          []string      `yaml:"subnet" is:"subnet" one:"yes" doc:"subnets of the proving instance, by id or by a tag they carry; where the builder ran when left out"`
+	Group           string        `yaml:"group" is:"asgroup" doc:"Auto Scaling group whose subnets the proving instance runs in; instead of subnet"`
 	Timeout         time.Duration `yaml:"timeout" is:"duration" default:"15m" doc:"a proof that takes longer has failed"`
 }
 
