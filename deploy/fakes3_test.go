@@ -8,11 +8,13 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // fakeS3 is an S3 server with one bucket, "builds": objects, conditional
@@ -24,14 +26,26 @@ type fakeS3 struct {
 	parts   map[string]map[int][]byte // by upload id
 	calls   []string                  // "PUT key"
 	// before runs ahead of a call; when it answers, the call does nothing.
-	before func(w http.ResponseWriter, r *http.Request) (answered bool)
+	before     func(w http.ResponseWriter, r *http.Request) (answered bool)
+	clock      func() time.Time // nil: start
+	versioning string           // what is in the bucket's VersioningConfiguration
+	page       int              // keys of one answer of a list; 0: all
 	// lost drops the reply of the next PUT of that key after it took effect.
 	lost string
 }
 
+// now is when an object is written; tests set clock to have old ones.
+func (f *fakeS3) now() time.Time {
+	if f.clock != nil {
+		return f.clock()
+	}
+	return start()
+}
+
 type object struct {
-	body   []byte
-	sha256 string
+	body    []byte
+	sha256  string
+	written time.Time
 }
 
 func (o object) etag() string { return fmt.Sprintf("%q", hex.EncodeToString(md5sum(o.body))) }
@@ -55,8 +69,13 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case bucket != "builds":
 		refuse(w, 404, "NoSuchBucket", "The specified bucket does not exist")
+	case r.Method == "GET" && key == "" && q.Has("versioning"):
+		reply(w, `<VersioningConfiguration>%s</VersioningConfiguration>`, f.versioning)
 	case r.Method == "GET" && key == "":
-		f.list(w, q.Get("prefix"), q.Get("delimiter"))
+		f.list(w, q.Get("prefix"), q.Get("delimiter"), q.Get("continuation-token"))
+	case r.Method == "DELETE" && !q.Has("uploadId"):
+		delete(f.objects, key)
+		w.WriteHeader(204)
 	case r.Method == "GET", r.Method == "HEAD":
 		f.get(w, r, key)
 	case r.Method == "POST" && q.Has("uploads"):
@@ -121,7 +140,7 @@ func (f *fakeS3) put(w http.ResponseWriter, r *http.Request, key string) {
 		refuse(w, 400, "BadDigest", "the x-amz-checksum-sha256 is missing or wrong: "+want)
 		return
 	}
-	f.objects[key] = object{body, base64.StdEncoding.EncodeToString(sum[:])}
+	f.objects[key] = object{body, base64.StdEncoding.EncodeToString(sum[:]), f.now()}
 	if f.lost == key {
 		f.lost = ""
 		panic(http.ErrAbortHandler)
@@ -143,31 +162,38 @@ func (f *fakeS3) complete(w http.ResponseWriter, r *http.Request, key, id string
 		body = append(body, f.parts[id][p.PartNumber]...)
 	}
 	delete(f.parts, id)
-	f.objects[key] = object{body, "composite-" + strconv.Itoa(len(list.Part))}
+	f.objects[key] = object{body, "composite-" + strconv.Itoa(len(list.Part)), f.now()}
 	reply(w, `<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>`, strings.Trim(f.objects[key].etag(), `"`))
 }
 
-func (f *fakeS3) list(w http.ResponseWriter, prefix, delimiter string) {
-	var keys, dirs []string
-	for key := range f.objects {
+// list answers a page of keys, and of directories where there is a delimiter.
+func (f *fakeS3) list(w http.ResponseWriter, prefix, delimiter, after string) {
+	found := map[string]string{}
+	for key, o := range f.objects {
 		rest, ok := strings.CutPrefix(key, prefix)
 		if !ok {
 			continue
 		}
-		if dir, _, deeper := strings.Cut(rest, delimiter); deeper {
-			dirs = append(dirs, prefix+dir+delimiter)
+		if dir, _, deeper := strings.Cut(rest, delimiter); deeper && delimiter != "" {
+			dir = prefix + dir + delimiter
+			found[dir] = "<CommonPrefixes><Prefix>" + dir + "</Prefix></CommonPrefixes>"
 		} else {
-			keys = append(keys, key)
+			found[key] = fmt.Sprintf("<Contents><Key>%s</Key><Size>%d</Size><LastModified>%s</LastModified></Contents>",
+				key, len(o.body), o.written.UTC().Format(time.RFC3339))
 		}
 	}
-	slices.Sort(keys)
-	slices.Sort(dirs)
 	var b strings.Builder
-	for _, k := range keys {
-		fmt.Fprintf(&b, "<Contents><Key>%s</Key></Contents>", k)
-	}
-	for _, d := range slices.Compact(dirs) {
-		fmt.Fprintf(&b, "<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>", d)
+	n := 0
+	for _, k := range slices.Sorted(maps.Keys(found)) {
+		if k <= after {
+			continue
+		}
+		if n++; f.page > 0 && n > f.page {
+			fmt.Fprintf(&b, "<IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>", after)
+			break
+		}
+		b.WriteString(found[k])
+		after = k
 	}
 	reply(w, "<ListBucketResult>%s</ListBucketResult>", b.String())
 }

@@ -90,16 +90,22 @@ func (p *Publisher) swap(ctx context.Context, want Promotion) (Promoted, error) 
 	if err != nil {
 		return Promoted{}, err
 	}
+	if err := p.archive(ctx, now, next, doc); err != nil {
+		return Promoted{}, err
+	}
 	err = p.write(ctx, release.ChannelKey(want.App, want.Channel), doc.etag, body)
+	if err == nil {
+		return p.confirm(ctx, now, next)
+	}
 	if !errors.Is(err, errTaken) {
-		return Promoted{Channel: next, Changed: err == nil}, err
+		return Promoted{}, err
 	}
 	won, _, err := p.channel(ctx, want.App, want.Channel)
 	switch {
 	case err != nil:
 		return Promoted{}, err
 	case won == next: // it was ourselves: the first reply was lost
-		return Promoted{Channel: next, Changed: true}, nil
+		return p.confirm(ctx, now, next)
 	case won.Build == want.Build: // the other one wants the same
 		return Promoted{Channel: won}, nil
 	case won.Serial == 0:

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -112,19 +113,26 @@ func (p *Publisher) Resolve(ctx context.Context, app, text string) (release.ID, 
 		text, app, len(found), found[0].Short(), found[1].Short())
 }
 
-// list returns the first 1000 keys and "directories" below prefix, in S3's
-// order, which is that of their bytes. More is more than anybody has channels.
+// list returns the keys and "directories" below prefix, in S3's order, which is
+// that of their bytes.
 func (p *Publisher) list(ctx context.Context, prefix string) ([]string, error) {
-	out, err := p.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &p.Bucket, Prefix: &prefix, Delimiter: aws.String("/")})
-	if err != nil {
-		return nil, p.failed("listing", prefix, "s3:ListBucket", err)
-	}
+	in := &s3.ListObjectsV2Input{Bucket: &p.Bucket, Prefix: &prefix, Delimiter: aws.String("/")}
 	var keys []string
-	for _, o := range out.Contents {
-		keys = append(keys, aws.ToString(o.Key))
+	for {
+		out, err := p.S3.ListObjectsV2(ctx, in)
+		if err != nil {
+			return nil, p.failed("listing", prefix, "s3:ListBucket", err)
+		}
+		for _, o := range out.Contents {
+			keys = append(keys, aws.ToString(o.Key))
+		}
+		for _, c := range out.CommonPrefixes {
+			keys = append(keys, aws.ToString(c.Prefix))
+		}
+		if out.NextContinuationToken == nil {
+			slices.Sort(keys) // a page holds keys first, then directories
+			return keys, nil
+		}
+		in.ContinuationToken = out.NextContinuationToken
 	}
-	for _, c := range out.CommonPrefixes {
-		keys = append(keys, aws.ToString(c.Prefix))
-	}
-	return keys, nil
 }

@@ -98,6 +98,9 @@ func (p *Publisher) Back(ctx context.Context, r *Rollout, by string) (bool, erro
 	if err != nil {
 		return false, err
 	}
+	if err := p.archive(ctx, now, next, doc); err != nil {
+		return false, err
+	}
 	_, err = p.replace(ctx, release.ChannelKey(r.App, r.Channel), doc.etag, body)
 	if errors.Is(err, errTaken) { // lost a race: look who won
 		won, _, rerr := p.channel(ctx, r.App, r.Channel)

@@ -8,6 +8,7 @@
 //	APP/builds/ID/build.tar.zst   the artefact; ID is the SHA-256 of its bytes
 //	APP/builds/ID/manifest.json   what it is; written after the artefact, so a build with a manifest is whole
 //	APP/channels/NAME.json        which build is live; changed by compare-and-swap only
+//	APP/history/NAME/SERIAL.json  the channel as it was, kept before it is replaced
 //
 // Manifest and channel are signed (Signer, Keyring): the manifest's id is the
 // digest of the artefact, so a chain leads from a key in the image to every
@@ -67,3 +68,18 @@ func ChannelsPrefix(app string) string { return app + "/channels/" }
 
 // ChannelKey is the key of a channel.
 func ChannelKey(app, channel string) string { return ChannelsPrefix(app) + channel + ".json" }
+
+// HistoryPrefix is what the keys of a channel's earlier states begin with; with
+// channel empty, those of all channels of app.
+func HistoryPrefix(app, channel string) string {
+	if channel == "" {
+		return app + "/history/"
+	}
+	return app + "/history/" + channel + "/"
+}
+
+// HistoryKey is the key of a channel as it was with that serial. Keys sort as
+// serials do.
+func HistoryKey(app, channel string, serial int64) string {
+	return fmt.Sprintf("%s%012d.json", HistoryPrefix(app, channel), serial)
+}

@@ -157,7 +157,7 @@ func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error 
 		return d.result(o, nil)
 	}
 	if !yes {
-		if err := d.ask(fmt.Sprintf("Apply %s?", changes(len(p.plan.Changes)))); err != nil {
+		if err := d.Ask(d.terminal(), fmt.Sprintf("Apply %s?", changes(len(p.plan.Changes)))); err != nil {
 			return err
 		}
 	}
@@ -170,21 +170,6 @@ func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error 
 		err = printed
 	}
 	return err
-}
-
-// ask demands a yes from a person.
-func (d deps) ask(question string) error {
-	if !d.terminal() {
-		return cliapp.Usagef("there is no terminal to ask on: look at the plan and give --yes")
-	}
-	fmt.Fprintf(d.Stderr, "%s [y/N] ", question)
-	var answer string
-	// No answer is a no.
-	_, _ = fmt.Fscanln(d.Stdin, &answer)
-	if a := strings.ToLower(answer); a != "y" && a != "yes" {
-		return fault.Newf(fault.Usage, "answer y, or give --yes", "nothing was changed: the answer was not yes")
-	}
-	return nil
 }
 
 // outcome is one change in the result's JSON.

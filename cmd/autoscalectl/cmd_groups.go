@@ -61,7 +61,7 @@ func destroyCommand(d deps) *cli.Command {
 		Usage:       "delete one group with its instances and alarms; what would block it is listed instead",
 		ArgsUsage:   "GROUP",
 		Description: "The launch template stays.",
-		Flags:       []cli.Flag{yesFlag(), regionFlag(), profileFlag(), cliapp.OutputFlag()},
+		Flags:       []cli.Flag{cliapp.YesFlag(), regionFlag(), profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
 			args, err := cliapp.Arguments(c, "GROUP")
 			if err != nil {
@@ -93,7 +93,7 @@ func pruneCommand(d deps) *cli.Command {
 		Usage:       "delete the groups that carry the mark of the file's owner and are not in the file",
 		ArgsUsage:   "[FILE]",
 		Description: "Groups without the mark are listed and left alone. The mark is the tag " + autoscale.OwnerTag + ", written by apply when the file has owner: NAME.",
-		Flags: []cli.Flag{yesFlag(), &cli.Float64Flag{Name: "max-share", Value: maxShare, Usage: "refuse to delete more than this `SHARE` of the owner's groups, 0 to 1"},
+		Flags: []cli.Flag{cliapp.YesFlag(), &cli.Float64Flag{Name: "max-share", Value: maxShare, Usage: "refuse to delete more than this `SHARE` of the owner's groups, 0 to 1"},
 			profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
 			o, err := fileOf(c)

@@ -15,10 +15,6 @@ func resetFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "reset-capacity", Usage: "write the initial capacity of the file on groups that exist, too"}
 }
 
-func yesFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}
-}
-
 func planCommand(d deps) *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
@@ -56,7 +52,7 @@ func applyCommand(d deps) *cli.Command {
 		Name:      "apply",
 		Usage:     "make AWS match the file; asks first on a terminal",
 		ArgsUsage: "[FILE]",
-		Flags:     []cli.Flag{yesFlag(), resetFlag(), profileFlag(), cliapp.OutputFlag()},
+		Flags:     []cli.Flag{cliapp.YesFlag(), resetFlag(), profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
 			o, err := fileOf(c)
 			if err != nil {

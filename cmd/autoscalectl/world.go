@@ -15,10 +15,7 @@ import (
 
 func realDeps(p cliapp.Process) deps {
 	return deps{Process: p, world: connect, now: time.Now,
-		terminal: func() bool {
-			in, ok := p.Stdin.(interface{ Write([]byte) (int, error) })
-			return ok && cliapp.IsTerminal(in) && cliapp.IsTerminal(p.Stderr)
-		}}
+		terminal: p.Interactive}
 }
 
 // connect makes the clients, after a look for credentials.

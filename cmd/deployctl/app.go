@@ -25,8 +25,10 @@ type deps struct {
 	engine func(loginOptions) (deploy.Engine, error)
 	config func(path string, mustExist bool) (config.Config, error)
 	now    func() time.Time
-	whoami func() string                                // user@host
-	commit func(ctx context.Context, dir string) string // of the git checkout that holds dir, or ""
+	// terminal says whether a person can be asked.
+	terminal func() bool
+	whoami   func() string                                // user@host
+	commit   func(ctx context.Context, dir string) string // of the git checkout that holds dir, or ""
 }
 
 func newApp(d deps) *cli.App {
@@ -36,7 +38,8 @@ func newApp(d deps) *cli.App {
 		Description: "push makes a directory a build: content-addressed, so the same tree is the same build everywhere.\n" +
 			"promote points a channel at a build; the hosts of that channel pull it. show says what is live.\n" +
 			"hosts says where a rollout would go; rollout promotes and has them deploy in waves, and goes back when they fail. keygen makes the key that signs builds and channels.",
-		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), hostsCommand(d), rolloutCommand(d), rollbackCommand(d), keygenCommand(d)},
+		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), hostsCommand(d), rolloutCommand(d), rollbackCommand(d),
+			historyCommand(d), diffCommand(d), gcCommand(d), keygenCommand(d)},
 	}
 }
 
@@ -90,6 +93,17 @@ func (d deps) commonOf(c *cli.Context) (common, error) {
 		return common{}, cliapp.Usagef("no bucket: give --bucket, or apps.%s.bucket in %s", o.app, path)
 	}
 	return o, nil
+}
+
+// needChannel falls back on the file's channel.
+func (o *common) needChannel() error {
+	if o.channel == "" {
+		o.channel = o.file.Channel
+	}
+	if o.channel == "" {
+		return cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
+	}
+	return nil
 }
 
 // publisher connects to the bucket.

@@ -29,7 +29,7 @@ type hostOptions struct {
 }
 
 func hostFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "role", EnvVars: []string{"BAKEHOUSE_ROLE"}, Usage: "hosts whose Chef node has `ROLE` (default: apps.NAME.roles of the configuration, when it is one)"},
 		&cli.StringFlag{Name: "environment", Aliases: []string{"E"}, EnvVars: []string{"CHEF_ENVIRONMENT"}, Usage: "hosts whose node is in Chef environment `NAME` (default: chef.environment of the configuration, else any)"},
 		&cli.StringFlag{Name: "query", Usage: "hosts that a Chef `SEARCH` finds, too, for example 'tags:blue'"},
@@ -38,18 +38,29 @@ func hostFlags() []cli.Flag {
 		&cli.IntFlag{Name: "limit", Usage: "at most `N` hosts, the first by zone and instance id"},
 		&cli.BoolFlag{Name: "public", Usage: "reach hosts by their public address instead of the private one"},
 		&cli.BoolFlag{Name: "allow-empty", Usage: "no host to choose is no error"},
+	}, chefFlags()...)
+}
+
+// chefFlags say which Chef server, and as whom.
+func chefFlags() []cli.Flag {
+	return []cli.Flag{
 		&cli.StringFlag{Name: "chef-server", EnvVars: []string{"CHEF_SERVER_URL"}, Usage: "Chef server `URL` (default: chef.server_url of the configuration)"},
 		&cli.StringFlag{Name: "chef-client", EnvVars: []string{"CHEF_CLIENT_NAME"}, Usage: "client or user `NAME` to sign as (default: chef.client_name)"},
 		&cli.StringFlag{Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "its private key in `FILE` (default: chef.client_key)"},
 	}
 }
 
+// chefOf reads chefFlags.
+func chefOf(c *cli.Context, file config.Chef) config.Chef {
+	file.ServerURL = cliapp.String(c, "chef-server", file.ServerURL)
+	file.ClientName = cliapp.String(c, "chef-client", file.ClientName)
+	file.ClientKey = cliapp.String(c, "chef-key", file.ClientKey)
+	return file
+}
+
 // hostsOf reads hostFlags.
 func (d deps) hostsOf(c *cli.Context, o common) (hostOptions, error) {
-	h := hostOptions{common: o, chef: o.chef, public: c.Bool("public"), allowEmpty: c.Bool("allow-empty")}
-	h.chef.ServerURL = cliapp.String(c, "chef-server", o.chef.ServerURL)
-	h.chef.ClientName = cliapp.String(c, "chef-client", o.chef.ClientName)
-	h.chef.ClientKey = cliapp.String(c, "chef-key", o.chef.ClientKey)
+	h := hostOptions{common: o, chef: chefOf(c, o.chef), public: c.Bool("public"), allowEmpty: c.Bool("allow-empty")}
 	h.wish = deploy.Wish{Role: c.String("role"), Environment: cliapp.String(c, "environment", o.chef.Environment),
 		Query: c.String("query"), Only: c.StringSlice("hosts"), Zone: c.String("zone"), Limit: c.Int("limit")}
 	if h.wish.Limit < 0 {

@@ -34,11 +34,8 @@ func promoteCommand(d deps) *cli.Command {
 			if o.common, err = d.signing(c); err != nil {
 				return err
 			}
-			if o.channel == "" {
-				o.channel = o.file.Channel
-			}
-			if o.channel == "" {
-				return cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
+			if err := o.needChannel(); err != nil {
+				return err
 			}
 			return runPromote(c.Context, d, o)
 		},

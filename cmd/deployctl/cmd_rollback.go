@@ -35,11 +35,8 @@ func rollbackCommand(d deps) *cli.Command {
 			if o.common, err = d.signing(c); err != nil {
 				return err
 			}
-			if o.channel == "" {
-				o.channel = o.file.Channel
-			}
-			if o.channel == "" {
-				return cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
+			if err := o.needChannel(); err != nil {
+				return err
 			}
 			return runRollback(c.Context, d, o)
 		},

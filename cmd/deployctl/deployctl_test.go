@@ -74,24 +74,30 @@ func (b *bucket) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input, _ .
 		rest, ok := strings.CutPrefix(key, *in.Prefix)
 		dir, _, deeper := strings.Cut(rest, "/")
 		prefix := *in.Prefix + dir + "/"
-		if !ok || deeper && slices.ContainsFunc(out.CommonPrefixes, func(p types.CommonPrefix) bool { return *p.Prefix == prefix }) {
-			continue
-		}
-		if deeper {
+		switch deeper = deeper && in.Delimiter != nil; {
+		case !ok || deeper && slices.ContainsFunc(out.CommonPrefixes, func(p types.CommonPrefix) bool { return *p.Prefix == prefix }):
+		case deeper:
 			out.CommonPrefixes = append(out.CommonPrefixes, types.CommonPrefix{Prefix: &prefix})
-		} else {
-			out.Contents = append(out.Contents, types.Object{Key: &key})
+		default:
+			n, at := int64(len(b.objects[key])), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			out.Contents = append(out.Contents, types.Object{Key: &key, Size: &n, LastModified: &at})
 		}
 	}
 	return out, nil
+}
+
+func (b *bucket) DeleteObject(_ context.Context, in *s3.DeleteObjectInput, _ ...func(*s3.Options)) (*s3.DeleteObjectOutput, error) {
+	delete(b.objects, *in.Key)
+	return &s3.DeleteObjectOutput{}, nil
 }
 
 // bench is one bucket and what the tool runs in.
 type bench struct {
 	bucket *bucket
 	file   config.Config
-	s3     error // of connecting
-	hall   *hall // hosts; nil: none
+	s3     error  // of connecting
+	hall   *hall  // hosts; nil: none
+	answer string // typed at a terminal; empty: there is none
 }
 
 func newBench() *bench {
@@ -103,7 +109,7 @@ func newBench() *bench {
 func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	d := deps{
-		Process: cliapp.Process{Args: append([]string{"deployctl"}, args...), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
+		Process: cliapp.Process{Args: append([]string{"deployctl"}, args...), Stdin: strings.NewReader(b.answer), Stdout: &out, Stderr: &errs,
 			Getenv: func(string) string { return "" }},
 		s3: func(_ context.Context, o awscfg.Options) (deploy.S3, error) {
 			b.bucket.options = o
@@ -119,9 +125,10 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 			}
 			return b.file, nil
 		},
-		now:    func() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) },
-		whoami: func() string { return "ann@host" },
-		commit: func(context.Context, string) string { return "c0ffee" },
+		terminal: func() bool { return b.answer != "" },
+		now:      func() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) },
+		whoami:   func() string { return "ann@host" },
+		commit:   func(context.Context, string) string { return "c0ffee" },
 	}
 	code = cliapp.Run(context.Background(), d.Process, newApp(d), nil)
 	return code, out.String(), errs.String()
