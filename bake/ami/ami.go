@@ -27,9 +27,10 @@ const (
 	TagExpires  = "bakehouse:expires-at" // RFC 3339, UTC
 	TagBase     = "bakehouse:base-image"
 	TagDigest   = "bakehouse:inputs-digest"
-	TagInputs   = "bakehouse:inputs" // digests of the groups of inputs
-	TagProof    = "bakehouse:proof"  // Proven or ProofFailed; absent: nobody tried
-	MaxTagValue = 256                // characters, EC2's limit
+	TagInputs   = "bakehouse:inputs"  // digests of the groups of inputs
+	TagProof    = "bakehouse:proof"   // Proven or ProofFailed; absent: nobody tried
+	TagCopyOf   = "bakehouse:copy-of" // REGION/AMI of the image that a copy was made of
+	MaxTagValue = 256                 // characters, EC2's limit
 )
 
 // The values of TagProof.
