@@ -225,6 +225,9 @@ func (g *Gateway) copyImage(ctx context.Context, c *call) (reply, error) {
 // snapshot would count as one's own), and shows a snapshot as pending as long
 // as its image is.
 func (g *Gateway) describeSnapshots(ctx context.Context, c *call) (reply, error) {
+	if err := refuseDryRun(c); err != nil {
+		return reply{}, err
+	}
 	fields := map[string][]string{"status": {"status"}, "volume-size": {"volumeSize"}, "progress": {"progress"}}
 	form := cloneForm(c.form)
 	filters := takeFilters(form, func(name string) bool { return fields[name] != nil })

@@ -311,6 +311,7 @@ func otherCases() map[string]func(*bench) {
 		"base snapshot is nobody's own":              testOwnSnapshots,
 		"unknown actions are refused once":           testUnknownAction,
 		"dry run launches nothing":                   testDryRun,
+		"dry runs of other calls do nothing":         testDryRunsDoNothing,
 		"public parameters are answered":             testParameters,
 		"alarms over CBOR":                           testAlarms,
 		"metrics over CBOR":                          testMetrics,

@@ -121,6 +121,11 @@ func withTree(c *call, rep reply, doc *node) reply {
 
 // forwardScrubbed is the way of every action without a handler of its own.
 func (g *Gateway) forwardScrubbed(ctx context.Context, c *call) (reply, error) {
+	if strings.HasPrefix(c.action, "Describe") { // moto reads all the same
+		if err := refuseDryRun(c); err != nil {
+			return reply{}, err
+		}
+	}
 	rep, err := g.forward(ctx, c)
 	if err != nil || c.protocol != protoEC2 || !mentionsPublicAddress(rep.body) {
 		return rep, err
