@@ -27,10 +27,11 @@ const (
 	TagExpires  = "bakehouse:expires-at" // RFC 3339, UTC
 	TagBase     = "bakehouse:base-image"
 	TagDigest   = "bakehouse:inputs-digest"
-	TagInputs   = "bakehouse:inputs"  // digests of the groups of inputs
-	TagProof    = "bakehouse:proof"   // Proven or ProofFailed; absent: nobody tried
-	TagCopyOf   = "bakehouse:copy-of" // REGION/AMI of the image that a copy was made of
-	MaxTagValue = 256                 // characters, EC2's limit
+	TagEnv      = "bakehouse:environment" // Chef's
+	TagInputs   = "bakehouse:inputs"      // digests of the groups of inputs
+	TagProof    = "bakehouse:proof"       // Proven or ProofFailed; absent: nobody tried
+	TagCopyOf   = "bakehouse:copy-of"     // REGION/AMI of the image that a copy was made of
+	MaxTagValue = 256                     // characters, EC2's limit
 )
 
 // The values of TagProof.
@@ -41,20 +42,23 @@ const (
 
 // Image is an image that a bake has made, as EC2 and its tags tell.
 type Image struct {
-	ID         string            `json:"image_id"`
-	Name       string            `json:"name"`
-	BakeID     string            `json:"bake_id"`
-	Role       string            `json:"role"`
-	Base       string            `json:"base_image"`
-	State      string            `json:"state"`
-	Created    time.Time         `json:"created_at"`
-	Deprecated time.Time         `json:"deprecated_at,omitzero"`
-	Protected  bool              `json:"protected,omitempty"`
-	Unfinished bool              `json:"unfinished,omitempty"` // it still carries an expiry
-	Digest     string            `json:"inputs_digest"`
-	Parts      map[string]string `json:"inputs,omitempty"` // part → digest
-	Snapshots  []string          `json:"snapshots,omitempty"`
-	Tags       map[string]string `json:"tags,omitempty"`
+	ID     string `json:"image_id"`
+	Name   string `json:"name"`
+	BakeID string `json:"bake_id"`
+	Role   string `json:"role"`
+	Base   string `json:"base_image"`
+	Arch   string `json:"architecture"`
+	// Environment is Chef's; images of old bakes do not say.
+	Environment string            `json:"environment,omitempty"`
+	State       string            `json:"state"`
+	Created     time.Time         `json:"created_at"`
+	Deprecated  time.Time         `json:"deprecated_at,omitzero"`
+	Protected   bool              `json:"protected,omitempty"`
+	Unfinished  bool              `json:"unfinished,omitempty"` // it still carries an expiry
+	Digest      string            `json:"inputs_digest"`
+	Parts       map[string]string `json:"inputs,omitempty"` // part → digest
+	Snapshots   []string          `json:"snapshots,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
 }
 
 // From reads an image's own words and tags.
@@ -68,6 +72,7 @@ func From(i types.Image) Image {
 	k.Protected = guard != "" && guard != "disabled"
 	_, k.Unfinished = k.Tags[TagExpires]
 	k.BakeID, k.Role, k.Base, k.Digest = k.Tags[TagBakeID], k.Tags[TagRole], k.Tags[TagBase], k.Tags[TagDigest]
+	k.Arch, k.Environment = string(i.Architecture), k.Tags[TagEnv]
 	k.Parts = ParseParts(k.Tags[TagInputs])
 	return k
 }
