@@ -45,6 +45,7 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	opts := []func(*config.LoadOptions) error{
 		config.WithRetryer(newRetryer),
 		config.WithHTTPClient(httpClient()),
+		config.WithAPIOptions([]func(*smithymiddleware.Stack) error{plainBodies}),
 	}
 	if o.Region != "" {
 		opts = append(opts, config.WithRegion(o.Region))
