@@ -40,6 +40,11 @@ func (c *Client) publicKey(ctx context.Context, name string) ([]byte, error) {
 	return []byte(w.PublicKey), err
 }
 
+// ClientKey returns a client's public key (PEM). A missing client is ErrNotFound.
+func (c *Client) ClientKey(ctx context.Context, name string) ([]byte, error) {
+	return c.publicKey(ctx, name)
+}
+
 // ClientExists says whether a client of that name is registered.
 func (c *Client) ClientExists(ctx context.Context, name string) (bool, error) {
 	return c.exists(ctx, "client", name)
