@@ -55,6 +55,7 @@ type Cloud struct {
 	Secrets Secrets
 	Store   Store
 	Groups  Groups
+	Stacks  Stacks
 }
 
 // Agent runs the chain for one configuration. It keeps no state between calls
@@ -105,7 +106,7 @@ func (a *Agent) completed(instanceID string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil || a.conf.Group.LaunchHook != "" && j.Hook == nil {
+	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil || !a.told(j) {
 		return false, err
 	}
 	a.deps.Events.Note("first boot of " + instanceID + " is complete")

@@ -62,6 +62,7 @@ func NewCloud(a AWS) Cloud {
 	return Cloud{
 		Secrets: &secrets{api: api, inMemory: inMemory},
 		Groups:  &lifecycle{api},
+		Stacks:  &stacks{api},
 		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
 			o.UsePathStyle = a.Endpoint != "" // an endpoint of one's own seldom has a host name per bucket
 		})},

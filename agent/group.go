@@ -60,14 +60,14 @@ func (s *session) chainInGroup(ctx context.Context) error {
 	}
 	workCtx, stop := s.keepHook(ctx)
 	err = s.runChain(workCtx, last)
-	if err == nil && last == Start && s.launchHook() != nil {
+	if err == nil && last == Start && !s.told(s.j) {
 		err = s.current(workCtx)
 	}
 	stop()
 	if errors.Is(context.Cause(workCtx), errLaunchTime) && err != nil {
 		err = s.tooLate(err)
 	}
-	return errors.Join(err, s.answer(ctx, n, err))
+	return errors.Join(err, s.tellOutcome(ctx, n, err))
 }
 
 // runChain runs the unfinished stages up to and with last.
@@ -164,13 +164,8 @@ func (s *session) tooLate(err error) error {
 	return err
 }
 
-// answer tells the group how it went, and the journal that it was told. What
-// was interrupted, or reboots, is not over.
+// answer tells the group how it went, and the journal that it was told.
 func (s *session) answer(ctx context.Context, n Notice, err error) error {
-	var aborted abortError
-	if ctx.Err() != nil || errors.As(err, &aborted) || errors.Is(err, ErrRebooting) {
-		return nil
-	}
 	s.j.Warm = err == nil && n.warmed()
 	a := Answer{Target: n.Target, Result: resultContinue}
 	if err != nil {

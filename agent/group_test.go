@@ -37,6 +37,16 @@ func (g *fakeGroups) Heartbeat(context.Context, Hook) error {
 	return errors.New("throttled") // a lost heartbeat must not matter
 }
 
+func (g *fakeGroups) Signal(_ context.Context, s Signal) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err != nil {
+		return g.err
+	}
+	g.told = append(g.told, s.Status+" "+s.Resource+" of stack "+s.Stack+" for "+s.Instance)
+	return nil
+}
+
 func (g *fakeGroups) Complete(_ context.Context, h Hook, result string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -109,6 +109,9 @@ func check(c agentconf.Config) error {
 	case len(c.App.PublicKeys) == 0 && !c.App.AllowUnsigned:
 		return errors.New("reading agent configuration: app.public_keys is empty, and app.allow_unsigned is not set")
 	}
+	if err := checkService(c.App); err != nil {
+		return fmt.Errorf("reading agent configuration: app.%w", err)
+	}
 	if !strings.HasPrefix(c.App.Root, "/") || strings.Trim(c.App.Root, "/") == "" {
 		return fmt.Errorf("reading agent configuration: app.root %q is not an absolute directory", c.App.Root)
 	}

@@ -97,6 +97,7 @@ type Journal struct {
 	Deploy     *Record         `json:"deploy,omitempty"` // the last deploy after first boot
 	Leave      *Record         `json:"leave,omitempty"`  // the way off the Chef server; Detail says why
 	Hook       *Answer         `json:"hook,omitempty"`   // what the group was told of the launch
+	Signal     *Signal         `json:"signal,omitempty"` // what the stack was told of it
 	Warm       bool            `json:"warm,omitempty"`   // prepared, and waiting in a warm pool
 	Log        []string        `json:"log,omitempty"`    // last lines of the Chef run that failed
 }

@@ -107,7 +107,7 @@ func (a *Agent) quiesce(ctx context.Context, p parting) {
 		return // a stop of our own would wait for ours to end
 	}
 	if a.conf.App != nil {
-		a.systemctl(ctx, "stop", a.conf.App.Unit)
+		a.systemctl(ctx, append([]string{"stop"}, a.appUnits(ctx)...)...)
 	}
 	a.systemctl(ctx, "stop", "chef-client.timer", "chef-client.service", "cinc-client.timer", "cinc-client.service")
 }

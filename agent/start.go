@@ -81,6 +81,9 @@ func (s *session) launch(ctx context.Context) error {
 // restart has systemd start the app anew.
 func (s *session) restart(ctx context.Context) error {
 	unit := s.conf.App.Unit
+	if err := s.renderUnits(ctx); err != nil {
+		return err
+	}
 	// Chef may have started the unit in vain until systemd gave it up; a unit
 	// in that state refuses to start. Not failed is no error either.
 	_ = s.deps.Runner.Run(ctx, Command{Path: "systemctl", Args: []string{"reset-failed", unit}})

@@ -69,7 +69,7 @@ func (w *watcher) look(ctx context.Context) (left bool, err error) {
 		w.quiesce(ctx, parting{by: by})
 	case f == stays && w.rested && w.conf.App != nil:
 		w.rested = false
-		w.systemctl(ctx, "start", w.conf.App.Unit)
+		w.systemctl(ctx, append([]string{"start"}, w.appUnits(ctx)...)...)
 	}
 	if n.Target == targetInService && !w.woken && w.waiting(ctx) {
 		w.woken = true

@@ -59,13 +59,14 @@ func TestAnnouncedEndTakesNodeAndClientAway(t *testing.T) {
 			w := newWorld(t)
 			w.conf.Leave.Drain = "/usr/local/bin/drain"
 			w.boot()
+			w.systemctl = unit("TriggeredBy=web.socket web.timer\n")
 			before := len(w.runs)
 			w.notice = notice(w)
 			if err := w.agent().Watch(context.Background()); err != nil {
 				t.Fatalf("watching: %v", err)
 			}
 			w.isGone()
-			want := []string{"systemctl stop bakehouse-first-boot.service", "drain", "systemctl stop web.service",
+			want := []string{"systemctl stop bakehouse-first-boot.service", "drain", "systemctl show --property=TriggeredBy web.service", "systemctl stop web.socket web.service",
 				"systemctl stop chef-client.timer chef-client.service cinc-client.timer cinc-client.service"}
 			if got := w.runs[before:]; !slices.Equal(got, want) {
 				t.Errorf("programs run:\n%q\nwant\n%q", got, want)
@@ -93,7 +94,7 @@ func TestStopAndHibernateKeepTheNode(t *testing.T) {
 	if err := w.agent().Watch(ctx); err != nil {
 		t.Fatal(err)
 	}
-	runs := slices.DeleteFunc(w.runs[before:], func(r string) bool { return !strings.HasSuffix(r, " web.service") })
+	runs := slices.DeleteFunc(w.runs[before:], func(r string) bool { return strings.Contains(r, " show ") || !strings.HasSuffix(r, " web.service") })
 	if !slices.Equal(runs, []string{"systemctl stop web.service", "systemctl start web.service"}) {
 		t.Errorf("the app was handled by %q, want it stopped once and started again", runs)
 	}

@@ -112,7 +112,9 @@ const (
 	RolledBack      Point = "rolled back"
 	RebootRequested Point = "reboot recorded"
 
-	HookAnswered Point = "launch hook answered"
+	HookAnswered   Point = "launch hook answered"
+	StackSignalled Point = "stack signalled"
+	UnitWritten    Point = "unit rendered"
 
 	LeaveRecorded Point = "leave recorded"
 	NodeDeleted   Point = "node deleted"
@@ -121,6 +123,10 @@ const (
 
 // LeavingPoints lists the points that a leave passes, in that order.
 func LeavingPoints() []Point { return []Point{LeaveRecorded, NodeDeleted, ClientDeleted} }
+
+// GroupPoints lists what a first boot that belongs to a stack and a group
+// passes after Points, in that order.
+func GroupPoints() []Point { return []Point{StackSignalled, HookAnswered} }
 
 // Points lists every point that an uneventful first boot with an app passes, in
 // that order.

@@ -158,7 +158,7 @@ func (w *world) agent() *Agent {
 	a, err := New(w.conf, Deps{
 		Root: w.root, Metadata: w, Path: []string{"/opt/chef/bin", "/usr/bin"}, Runner: w, HTTP: w, Dial: w.dial, Disk: Filesystem{}, Clock: w, ClockSet: w.clockSet, Events: w, Trace: w.trace,
 		Cloud: func(context.Context, string) (Cloud, error) {
-			return Cloud{Secrets: w, Store: w, Groups: &w.groups}, nil
+			return Cloud{Secrets: w, Store: w, Groups: &w.groups, Stacks: &w.groups}, nil
 		},
 		Chef:   w.chef.dial,
 		NewKey: w.newKey,

@@ -9,7 +9,7 @@ import (
 func agentSettings(conf *agentconf.Config, file config.Agent) {
 	conf.Chef.NodePrefix = file.NodePrefix
 	conf.Chef.RegisterWithin = agentconf.Duration(file.RegisterWithin)
-	conf.Group = agentconf.Group{LaunchHook: file.LaunchHook, LaunchWithin: agentconf.Duration(file.LaunchWithin), TerminateHook: file.TerminateHook}
+	conf.Group = agentconf.Group{LaunchHook: file.LaunchHook, LaunchWithin: agentconf.Duration(file.LaunchWithin), TerminateHook: file.TerminateHook, SignalStack: file.SignalStack}
 	conf.Leave = agentconf.Leave{Drain: file.Drain, DrainTimeout: agentconf.Duration(file.DrainTimeout),
 		OnRebalance: file.OnRebalance, AtPoweroff: file.LeaveAtPoweroff}
 	conf.Chef.OnFailure = file.OnFailure

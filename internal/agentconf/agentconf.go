@@ -79,6 +79,9 @@ type Group struct {
 	LaunchHook    string   `json:"launch_hook,omitempty"`    // answered with the outcome of first boot
 	LaunchWithin  Duration `json:"launch_within,omitempty"`  // time for first boot, kept up by heartbeats; 0 means 30m
 	TerminateHook string   `json:"terminate_hook,omitempty"` // answered once the instance has left
+	// SignalStack tells the CloudFormation stack in the instance's tags of the
+	// outcome of first boot.
+	SignalStack bool `json:"signal_stack,omitempty"`
 }
 
 // The values of Leave.OnRebalance.
@@ -109,11 +112,26 @@ type App struct {
 	Unit    string `json:"unit"`            // systemd unit, for example web.service
 	Keep    int    `json:"keep"`            // releases kept on disk; 0 means 3
 	Health  Health `json:"health"`
+	// Service, when set, has the agent render Unit; else the Chef run brings it.
+	Service *Service `json:"service,omitempty"`
 
 	HookTimeout   Duration `json:"hook_timeout,omitzero"`    // of each hook of a release; 0 means 60s
 	KeepBytes     int64    `json:"keep_bytes,omitempty"`     // of all releases together; 0: no limit
 	PublicKeys    []string `json:"public_keys,omitempty"`    // ed25519:BASE64; whose manifests and channels are trusted
 	AllowUnsigned bool     `json:"allow_unsigned,omitempty"` // what nobody in PublicKeys has signed is taken, too
+}
+
+// Service is what the agent renders the app's unit from: the rest of it is
+// hardening, the same for every app.
+type Service struct {
+	Command        []string          `json:"command"`                    // program, absolute or below the release, and its arguments
+	Environment    map[string]string `json:"environment,omitempty"`      // no secrets: every user may read a unit
+	Credentials    map[string]string `json:"credentials,omitempty"`      // name to file; the app finds it below $CREDENTIALS_DIRECTORY
+	Listen         []string          `json:"listen,omitempty"`           // PORT, ADDRESS:PORT or /PATH that systemd holds open over restarts
+	ReadWritePaths []string          `json:"read_write_paths,omitempty"` // beside the app's shared directory
+	MemoryMiB      int               `json:"memory_mib,omitempty"`       // 0: no limit
+	Tasks          int               `json:"tasks,omitempty"`            // processes and threads; 0: systemd's default
+	Notify         bool              `json:"notify,omitempty"`           // the app tells systemd when it is up (Type=notify)
 }
 
 // Health says when a started app counts as up: when every check that is set

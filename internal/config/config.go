@@ -103,9 +103,18 @@ type App struct {
 
 	HookTimeout   time.Duration `yaml:"hook_timeout" is:"duration" default:"60s" doc:"time for each hook that a release brings"`
 	KeepMiB       int           `yaml:"keep_mib" is:"mib" doc:"MiB that all kept releases may take together, but for the live and the last good one; no limit when left out"`
-	SignKey       string        `yaml:"sign_key" is:"path" doc:"private key (Ed25519, PEM) that deployctl signs builds and channels with"`
+	SignKey       string        `yaml:"sign_key" is:"path" doc:"private key (Ed25519, PEM) that deployctl signs builds and channels with; env:NAME and kms:KEY name one elsewhere"`
 	PublicKeys    []string      `yaml:"public_keys" is:"publickey" doc:"keys that instances trust, baked into the image; deployctl keygen prints one"`
 	AllowUnsigned bool          `yaml:"allow_unsigned" is:"yesno" default:"false" doc:"let instances run builds that no trusted key has signed"`
+
+	Command        []string          `yaml:"command" is:"argument" doc:"program, absolute or below the release, and its arguments: the agent renders the unit from it, hardened, in the place of one that Chef brings"`
+	Environment    map[string]string `yaml:"environment" is:"envvar" doc:"environment of the app in a rendered unit; no secrets"`
+	Credentials    map[string]string `yaml:"credentials" is:"credential" doc:"files that systemd hands to the app in $CREDENTIALS_DIRECTORY (LoadCredential)"`
+	Listen         []string          `yaml:"listen" is:"listen" one:"yes" doc:"addresses that systemd holds open for the app over its restarts (socket activation), so that a deploy refuses no connection"`
+	ReadWritePaths []string          `yaml:"read_write_paths" is:"remotepath" doc:"what the app may write to beside its shared folder"`
+	MemoryMiB      int               `yaml:"memory_mib" is:"mib" doc:"memory that the app may use, in MiB; no limit when left out"`
+	Tasks          int               `yaml:"tasks" is:"tasks" doc:"processes and threads that the app may have; systemd's default when left out"`
+	Notify         bool              `yaml:"notify" is:"yesno" default:"false" doc:"the app tells systemd when it is up (Type=notify)"`
 }
 
 // Health says when a started app counts as up: when every check that is set
@@ -150,7 +159,10 @@ func Load(path string, mustExist bool) (Config, error) {
 		return Config{}, err
 	}
 	for name, app := range c.Apps {
-		if app.SignKey, err = resolve(filepath.Dir(path), app.SignKey); err != nil {
+		if !strings.HasPrefix(app.SignKey, "env:") && !strings.HasPrefix(app.SignKey, "kms:") {
+			app.SignKey, err = resolve(filepath.Dir(path), app.SignKey)
+		}
+		if err != nil {
 			return Config{}, err
 		}
 		c.Apps[name] = app

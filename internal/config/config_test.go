@@ -77,6 +77,7 @@ agent:
   launch_hook: ready
   launch_within: 20m
   terminate_hook: bye
+  signal_stack: true
   drain_timeout: 30s
   on_rebalance: leave
   leave_at_poweroff: true
@@ -102,6 +103,14 @@ apps:
     sign_key: keys/web.pem
     public_keys: ["ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
     allow_unsigned: true
+    command: [web, -name, "a b"]
+    environment: {GREETING: hello}
+    credentials: {db: /run/secrets/db}
+    listen: [8080, "127.0.0.1:8081"]
+    read_write_paths: [/var/cache/web]
+    memory_mib: 256
+    tasks: 100
+    notify: true
 prove:
   instance_profile: web
   channel: staging
@@ -154,10 +163,12 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
 		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue",
 			Drain: "/usr/local/bin/drain", DrainTimeout: 30 * time.Second, OnRebalance: "leave", LeaveAtPoweroff: true,
-			LaunchHook: "ready", LaunchWithin: 20 * time.Minute, TerminateHook: "bye"},
+			LaunchHook: "ready", LaunchWithin: 20 * time.Minute, TerminateHook: "bye", SignalStack: true},
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second, TCP: "127.0.0.1:8080", Command: "test -e ready", Hold: 3 * time.Second},
-			KeepMiB: 2048, HookTimeout: 20 * time.Second, SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true}},
+			KeepMiB: 2048, HookTimeout: 20 * time.Second, SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true,
+			Command: []string{"web", "-name", "a b"}, Environment: map[string]string{"GREETING": "hello"}, Credentials: map[string]string{"db": "/run/secrets/db"},
+			Listen: []string{"8080", "127.0.0.1:8081"}, ReadWritePaths: []string{"/var/cache/web"}, MemoryMiB: 256, Tasks: 100, Notify: true}},
 		Prove: Prove{InstanceProfile: "web", Channel: "staging", Timeout: 5 * time.Minute},
 		Checks: map[string]Checks{"web": {Commands: []string{"nginx -t"}, Files: []string{"/srv/web/current"}, Ports: []string{"80", "8080"},
 			URLs: []string{"http://127.0.0.1/healthz"}, Timeout: 10 * time.Second}},
