@@ -21,11 +21,23 @@ const account = "123456789012"
 
 // metadata serves 169.254.169.254.
 func (c *company) metadata() http.Handler {
-	return imds.New(guestsByAddress{c.parts.hyper}, clockwork.NewRealClock())
+	return imds.New(guestsByAddress{c.parts.hyper, c.target}, clockwork.NewRealClock())
+}
+
+// target is where the group of an instance is said to take it. The gateway
+// starts after the metadata service, and before any guest.
+func (c *company) target(instanceID string) string {
+	if c.parts.gateway == nil {
+		return ""
+	}
+	return c.parts.gateway.LifecycleTarget(instanceID)
 }
 
 // guestsByAddress tells the metadata service who asks.
-type guestsByAddress struct{ hyper *hypervisor.Hypervisor }
+type guestsByAddress struct {
+	hyper  *hypervisor.Hypervisor
+	target func(instanceID string) string
+}
 
 // ByAddr describes the instance that lives at addr as it is now.
 func (g guestsByAddress) ByAddr(addr netip.Addr) (imds.Instance, bool) {
@@ -33,7 +45,11 @@ func (g guestsByAddress) ByAddr(addr netip.Addr) (imds.Instance, bool) {
 	if !ok {
 		return imds.Instance{}, false
 	}
-	return describe(m), true
+	in := describe(m)
+	if target := g.target(in.ID); target != "" {
+		in.LifecycleState = target
+	}
+	return in, true
 }
 
 // describe turns what EC2 says of an instance into what it is told itself.
@@ -57,7 +73,7 @@ func describe(m hypervisor.Machine) imds.Instance {
 	for _, tag := range d.Tags {
 		in.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 		if aws.ToString(tag.Key) == "aws:autoscaling:groupName" {
-			in.LifecycleState = "InService" // the group's instances have no hooks in the lab
+			in.LifecycleState = "InService" // where every launch goes unless the lab is told otherwise
 		}
 	}
 	for _, g := range d.SecurityGroups {

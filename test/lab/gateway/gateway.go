@@ -59,21 +59,22 @@ type Config struct {
 
 // Gateway is the handler. Close it to cancel snapshots under way.
 type Gateway struct {
-	cfg      Config
-	client   *http.Client
-	stream   *httputil.ReverseProxy
-	handlers map[string]handler
-	recorder *recorder
-	faults   *faults
-	keys     *keyLocks
-	launches launches
-	fleet    fleet
-	images   images
-	commands commands
-	naming   sync.Mutex // held from the check of an image's name to its creation
-	closing  chan struct{}
-	closed   sync.Once
-	work     sync.WaitGroup
+	cfg        Config
+	client     *http.Client
+	stream     *httputil.ReverseProxy
+	handlers   map[string]handler
+	recorder   *recorder
+	faults     *faults
+	keys       *keyLocks
+	launches   launches
+	fleet      fleet
+	images     images
+	lifecycles lifecycles
+	commands   commands
+	naming     sync.Mutex // held from the check of an image's name to its creation
+	closing    chan struct{}
+	closed     sync.Once
+	work       sync.WaitGroup
 }
 
 // handler answers one action of a buffered protocol.
@@ -94,16 +95,17 @@ func New(cfg Config) (*Gateway, error) {
 	// DisableCompression: the client's own Accept-Encoding must decide.
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}
 	g := &Gateway{
-		cfg:      cfg,
-		client:   &http.Client{Transport: transport},
-		recorder: newRecorder(cfg.Recorder),
-		faults:   &faults{},
-		keys:     &keyLocks{held: map[string]*keyLock{}},
-		launches: launches{byToken: map[string]launch{}},
-		fleet:    fleet{starting: map[string]bool{}, gone: map[string]time.Time{}},
-		commands: commands{all: map[string]*invocation{}},
-		images:   images{byID: map[string]*image{}},
-		closing:  make(chan struct{}),
+		cfg:        cfg,
+		client:     &http.Client{Transport: transport},
+		recorder:   newRecorder(cfg.Recorder),
+		faults:     &faults{},
+		keys:       &keyLocks{held: map[string]*keyLock{}},
+		launches:   launches{byToken: map[string]launch{}},
+		fleet:      fleet{starting: map[string]bool{}, gone: map[string]time.Time{}},
+		commands:   commands{all: map[string]*invocation{}},
+		images:     images{byID: map[string]*image{}},
+		lifecycles: lifecycles{byID: map[string]*Lifecycle{}, signals: map[string]Signal{}},
+		closing:    make(chan struct{}),
 	}
 	g.stream = newStream(cfg.Upstream, transport)
 	g.handlers = g.table()
@@ -177,7 +179,7 @@ func (g *Gateway) answer(out *tap, r *http.Request, c *call) {
 	if !ok {
 		h = g.forwardScrubbed
 	}
-	rep, err := h(r.Context(), c)
+	rep, err := g.slowly(r.Context(), c, h)
 	if err == nil {
 		rep, err = c.translateReply(rep)
 	}

@@ -314,6 +314,8 @@ func otherCases() map[string]func(*bench) {
 		"dry runs of other calls do nothing":         testDryRunsDoNothing,
 		"public parameters are answered":             testParameters,
 		"alarms over CBOR":                           testAlarms,
+		"lifecycle actions wait for an answer":       testLifecycleActions,
+		"a stack keeps the first signal":             testStackSignals,
 		"metrics over CBOR":                          testMetrics,
 		"CBOR errors carry their code":               testCBORErrors,
 		"objects stream and keep their checksums":    testObjects,

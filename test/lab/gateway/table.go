@@ -33,6 +33,10 @@ func (g *Gateway) table() map[string]handler {
 		"ec2:DeleteSecurityGroup":       g.deleteSecurityGroup,
 		"ec2:AllocateAddress":           g.allocateAddress,
 
+		"autoscaling:CompleteLifecycleAction":        g.completeAction,
+		"autoscaling:RecordLifecycleActionHeartbeat": g.recordHeartbeat,
+		"cloudformation:SignalResource":              g.signalResource,
+
 		"ssm:SendCommand":          g.sendCommand,
 		"ssm:GetCommandInvocation": g.getCommandInvocation,
 		"ssm:CancelCommand":        g.cancelCommand,

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -79,6 +80,35 @@ func handler(release string, broken bool) http.Handler {
 	return mux
 }
 
+// listener is the socket that systemd hands over (sd_listen_fds(3)), or else one
+// of its own.
+func listener(address string) (net.Listener, error) {
+	const first = 3 // the descriptor that handed-over sockets begin at
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
+		return net.Listen("tcp", address)
+	}
+	f := os.NewFile(first, "systemd's socket")
+	defer f.Close() // the listener has a copy
+	return net.FileListener(f)
+}
+
+// ready tells systemd that the app is up, where it asks to be told (sd_notify(3)).
+func ready() error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	c, err := net.Dial("unixgram", path)
+	if err != nil {
+		return fmt.Errorf("telling systemd: %w", err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("READY=1")); err != nil {
+		return fmt.Errorf("telling systemd: %w", err)
+	}
+	return nil
+}
+
 // run serves until ctx ends. The release is read once, at the start: the
 // answer names what runs, not what "current" points at meanwhile.
 func run(ctx context.Context, listen string, dirs []string, log io.Writer) error {
@@ -86,7 +116,7 @@ func run(ctx context.Context, listen string, dirs []string, log io.Writer) error
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", listen)
+	l, err := listener(listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
@@ -99,6 +129,9 @@ func run(ctx context.Context, listen string, dirs []string, log io.Writer) error
 		defer cancel()
 		stopped <- server.Shutdown(end)
 	}()
+	if err := ready(); err != nil {
+		return err
+	}
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
 	}
