@@ -36,13 +36,16 @@ const (
 // Config says where the server runs.
 type Config struct {
 	// Dir is the server's own folder: keys and log. Made when missing; keys of
-	// an earlier server in it are replaced.
+	// an earlier server in it are replaced, unless Keep.
 	Dir string
 	// Listen is the address and port to listen on. It also becomes the host of
 	// every URL that the server hands out, so clients must be able to reach it.
 	Listen netip.AddrPort
 	// Program is the goiardi to run; empty means the one on PATH.
 	Program string
+	// Keep keeps the server's data in Dir, as an installed server's: Stop writes
+	// it, and a server that is started there again has it, and the same keys.
+	Keep bool
 }
 
 // Server is a running Chef server. Its process belongs to the caller: Stop it.
@@ -106,6 +109,9 @@ func prepare(ctx context.Context, c *Config) error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("making goiardi's folder: %w", err)
 	}
+	if c.Keep {
+		return nil
+	}
 	for _, name := range []string{AdminName, ValidatorName, "chef-webui"} {
 		if err := os.Remove(filepath.Join(c.Dir, name+".pem")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing an old key: %w", err)
@@ -121,7 +127,11 @@ func (s *Server) launch(c Config) error {
 	}
 	defer func() { _ = log.Close() }() // the child has its own copy
 	host := c.Listen.Addr().String()
-	cmd := exec.Command(c.Program, "-A", "-V", "-I", host, "-H", host, "-P", fmt.Sprint(c.Listen.Port()), "--conf-root="+c.Dir)
+	args := []string{"-A", "-V", "-I", host, "-H", host, "-P", fmt.Sprint(c.Listen.Port()), "--conf-root=" + c.Dir}
+	if c.Keep {
+		args = append(args, "-i", filepath.Join(c.Dir, "index"), "-D", filepath.Join(c.Dir, "data"))
+	}
+	cmd := exec.Command(c.Program, args...)
 	cmd.Dir = c.Dir
 	cmd.Stdout, cmd.Stderr = log, log
 	// Its own group: a Ctrl-C for the lab must not end the server before the
@@ -177,8 +187,8 @@ func (s *Server) PID() int { return s.process.Pid }
 func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Stop ends the server: SIGTERM, then SIGKILL after 3 s or when ctx is over. It
-// returns when the process is gone, and nil when it already was. All the
-// server's data is in memory and goes with it.
+// returns when the process is gone, and nil when it already was. The server's data
+// is in memory and goes with it, unless Config.Keep.
 func (s *Server) Stop(ctx context.Context) error {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		if err := s.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
