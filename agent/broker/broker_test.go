@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -54,56 +55,60 @@ func TestTheAuditLineNamesWhoAndHoldsNoRequest(t *testing.T) {
 	}
 }
 
-// spoiled are requests with one thing wrong each.
-func spoiled() map[string]struct {
+// row is a request with one thing wrong.
+type row struct {
 	spoil  func(*world)
 	reason Reason
 	status int
-} {
-	type row = struct {
-		spoil  func(*world)
-		reason Reason
-		status int
-	}
+}
+
+// spoiledURLs are requests whose presigned URL is wrong.
+func spoiledURLs() map[string]row {
 	set := func(name, value string) func(*world) { return func(w *world) { w.query.Set(name, value) } }
 	host := func(h string) func(*world) { return func(w *world) { w.host = h } }
 	url := func(u string) func(*world) { return func(w *world) { w.req.STS = u } }
+	return map[string]row{
+		"no URL":                 {url("%"), BadURL, 400},
+		"a path":                 {func(w *world) { w.req.STS = w.host + "/x?" + w.query.Encode() }, BadURL, 400},
+		"an encoded path":        {func(w *world) { w.req.STS = w.host + "/%2f?" + w.query.Encode() }, BadURL, 400},
+		"a user":                 {func(w *world) { w.req.STS = strings.Replace(w.host, "//", "//u@", 1) + "/?" + w.query.Encode() }, BadURL, 400},
+		"a fragment":             {func(w *world) { w.req.STS = w.host + "/?" + w.query.Encode() + "#x" }, BadURL, 400},
+		"a semicolon":            {func(w *world) { w.req.STS = w.host + "/?" + w.query.Encode() + ";a=b" }, BadURL, 400},
+		"another action":         {set("Action", "AssumeRole"), BadURL, 400},
+		"another version":        {set("Version", "2010-01-01"), BadURL, 400},
+		"one parameter more":     {set("RoleArn", "x"), BadURL, 400},
+		"a parameter twice":      {func(w *world) { w.query.Add("Action", "AssumeRole") }, BadURL, 400},
+		"no session":             {func(w *world) { w.query.Del("X-Amz-Security-Token") }, BadURL, 400},
+		"no signature":           {set("X-Amz-Signature", ""), BadURL, 400},
+		"another algorithm":      {set("X-Amz-Algorithm", "AWS4-HMAC-SHA1"), BadURL, 400},
+		"another service":        {set("X-Amz-Credential", "ASIA1/20260102/eu-west-1/s3/aws4_request"), BadURL, 400},
+		"a scope of another day": {set("X-Amz-Credential", "ASIA1/20260101/eu-west-1/sts/aws4_request"), BadURL, 400},
+		"a region that is none":  {set("X-Amz-Credential", "ASIA1/20260102/evil.test#/sts/aws4_request"), BadURL, 400},
+		"no time":                {set("X-Amz-Date", "20260102"), BadURL, 400},
+		"no expiry":              {set("X-Amz-Expires", "soon"), BadURL, 400},
+		"a negative expiry":      {set("X-Amz-Expires", "-1"), BadURL, 400},
+		"a foreign host":         {host("https://evil.test"), ForeignEndpoint, 403},
+		"a look-alike host":      {host("https://sts.eu-west-1.amazonaws.com.evil.test"), ForeignEndpoint, 403},
+		"a host in front":        {host("https://evil.sts.eu-west-1.amazonaws.com"), ForeignEndpoint, 403},
+		"a bucket's host":        {host("https://sts.s3.eu-west-1.amazonaws.com"), ForeignEndpoint, 403},
+		"no TLS":                 {host("http://sts.eu-west-1.amazonaws.com"), ForeignEndpoint, 403},
+		"a port":                 {host("https://sts.eu-west-1.amazonaws.com:444"), ForeignEndpoint, 403},
+		"another region's host":  {host("https://sts.us-west-2.amazonaws.com"), ForeignEndpoint, 403},
+		"global, not its region": {host("https://sts.amazonaws.com"), ForeignEndpoint, 403},
+		"the metadata service":   {host("http://169.254.169.254"), ForeignEndpoint, 403},
+		"expired":                {func(w *world) { w.now = w.now.Add(6 * time.Minute) }, Expired, 403},
+		"good for too long":      {set("X-Amz-Expires", "301"), Expired, 403},
+		"overflowing expiry":     {set("X-Amz-Expires", "9223372036854775807"), Expired, 403},
+		"signed ahead of time":   {set("X-Amz-Date", "20260102T033000Z"), Expired, 403},
+		"headers not signed":     {set("X-Amz-SignedHeaders", "host"), NotOurs, 403},
+		"STS refuses":            {func(w *world) { w.stsErr = refuse(NotOurs, "no") }, NotOurs, 403},
+	}
+}
+
+// spoiled are requests with anything else wrong.
+func spoiled() map[string]row {
 	arn := func(a string) func(*world) { return func(w *world) { w.caller.ARN = a } }
 	return map[string]row{
-		"no URL":                  {url("%"), BadURL, 400},
-		"a path":                  {func(w *world) { w.req.STS = w.host + "/x?" + w.query.Encode() }, BadURL, 400},
-		"an encoded path":         {func(w *world) { w.req.STS = w.host + "/%2f?" + w.query.Encode() }, BadURL, 400},
-		"a user":                  {func(w *world) { w.req.STS = strings.Replace(w.host, "//", "//u@", 1) + "/?" + w.query.Encode() }, BadURL, 400},
-		"a fragment":              {func(w *world) { w.req.STS = w.host + "/?" + w.query.Encode() + "#x" }, BadURL, 400},
-		"a semicolon":             {func(w *world) { w.req.STS = w.host + "/?" + w.query.Encode() + ";a=b" }, BadURL, 400},
-		"another action":          {set("Action", "AssumeRole"), BadURL, 400},
-		"another version":         {set("Version", "2010-01-01"), BadURL, 400},
-		"one parameter more":      {set("RoleArn", "x"), BadURL, 400},
-		"a parameter twice":       {func(w *world) { w.query.Add("Action", "AssumeRole") }, BadURL, 400},
-		"no session":              {func(w *world) { w.query.Del("X-Amz-Security-Token") }, BadURL, 400},
-		"no signature":            {set("X-Amz-Signature", ""), BadURL, 400},
-		"another algorithm":       {set("X-Amz-Algorithm", "AWS4-HMAC-SHA1"), BadURL, 400},
-		"another service":         {set("X-Amz-Credential", "ASIA1/20260102/eu-west-1/s3/aws4_request"), BadURL, 400},
-		"a scope of another day":  {set("X-Amz-Credential", "ASIA1/20260101/eu-west-1/sts/aws4_request"), BadURL, 400},
-		"a region that is none":   {set("X-Amz-Credential", "ASIA1/20260102/evil.test#/sts/aws4_request"), BadURL, 400},
-		"no time":                 {set("X-Amz-Date", "20260102"), BadURL, 400},
-		"no expiry":               {set("X-Amz-Expires", "soon"), BadURL, 400},
-		"a negative expiry":       {set("X-Amz-Expires", "-1"), BadURL, 400},
-		"a foreign host":          {host("https://evil.test"), ForeignEndpoint, 403},
-		"a look-alike host":       {host("https://sts.eu-west-1.amazonaws.com.evil.test"), ForeignEndpoint, 403},
-		"a host in front":         {host("https://evil.sts.eu-west-1.amazonaws.com"), ForeignEndpoint, 403},
-		"a bucket's host":         {host("https://sts.s3.eu-west-1.amazonaws.com"), ForeignEndpoint, 403},
-		"no TLS":                  {host("http://sts.eu-west-1.amazonaws.com"), ForeignEndpoint, 403},
-		"a port":                  {host("https://sts.eu-west-1.amazonaws.com:444"), ForeignEndpoint, 403},
-		"another region's host":   {host("https://sts.us-west-2.amazonaws.com"), ForeignEndpoint, 403},
-		"global, not its region":  {host("https://sts.amazonaws.com"), ForeignEndpoint, 403},
-		"the metadata service":    {host("http://169.254.169.254"), ForeignEndpoint, 403},
-		"expired":                 {func(w *world) { w.now = w.now.Add(6 * time.Minute) }, Expired, 403},
-		"good for too long":       {set("X-Amz-Expires", "301"), Expired, 403},
-		"overflowing expiry":      {set("X-Amz-Expires", "9223372036854775807"), Expired, 403},
-		"signed ahead of time":    {set("X-Amz-Date", "20260102T033000Z"), Expired, 403},
-		"headers not signed":      {set("X-Amz-SignedHeaders", "host"), NotOurs, 403},
-		"STS refuses":             {func(w *world) { w.stsErr = refuse(NotOurs, "no") }, NotOurs, 403},
 		"no document":             {func(w *world) { w.req.Document = "{" }, BadDocument, 400},
 		"a document of nobody":    {func(w *world) { w.doc["instanceId"] = "i-1" }, BadDocument, 400},
 		"another's signature":     {func(w *world) { w.req.RSA2048 = authorities()[1].sign(w.t, w.request().Document) }, BadSignature, 403},
@@ -162,7 +167,9 @@ func ellipticPEM(t *testing.T) string {
 func TestEachRefusalByName(t *testing.T) {
 	t.Parallel()
 	seen := map[Reason]bool{BadRequest: true, TooLarge: true, TooMany: true, OtherKey: true} // tests of their own
-	for name, row := range spoiled() {
+	rows := spoiled()
+	maps.Copy(rows, spoiledURLs())
+	for name, row := range rows {
 		seen[row.reason] = true
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
