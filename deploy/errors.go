@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/fault"
@@ -19,6 +20,8 @@ func (p *Publisher) failed(doing, key, action string, err error) error {
 		return fmt.Errorf("%s %s: %w", doing, subject, err)
 	case awserr.IsNoBucket(err):
 		return fault.Newf(fault.Usage, "check --bucket and the region, or create the bucket", "%s %s: there is no such bucket: %w", doing, subject, short(err))
+	case strings.HasSuffix(awserr.Code(err), "TimeTooSkewed"):
+		return fault.Newf(fault.AWS, "correct the clock of this machine", "%s %s: %w", doing, subject, short(err))
 	case awserr.IsAuth(err):
 		return fault.Newf(fault.AWS, "allow "+action+" on "+subject+", and s3:ListBucket so that a missing object is told from a forbidden one",
 			"%s %s: %w", doing, subject, short(err))

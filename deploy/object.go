@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -27,7 +28,8 @@ const conflictTries = 5
 // document is a small object.
 type document struct {
 	body []byte
-	etag string // as S3 gave it, with quotes
+	etag string    // as S3 gave it, with quotes
+	at   time.Time // S3's clock when it was read; zero: not told
 }
 
 // read gets a small object; found is false when there is none.
@@ -51,7 +53,8 @@ func (p *Publisher) readReply(ctx context.Context, key string, limit int64) (doc
 	if err != nil {
 		return document{}, nil, false, p.failed("reading", key, "s3:GetObject", err)
 	}
-	return document{body, aws.ToString(out.ETag)}, out, true, nil
+	at, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
+	return document{body, aws.ToString(out.ETag), at}, out, true, nil
 }
 
 // write puts a small object if the one there still has etag, or, with etag

@@ -86,6 +86,9 @@ func (p *Publisher) swap(ctx context.Context, want Promotion) (Promoted, error) 
 	if now.Build == want.Build && p.has(release.ChannelKind, doc.body) {
 		return Promoted{Channel: now}, nil
 	}
+	if err := p.checkClock(now, doc); err != nil {
+		return Promoted{}, err
+	}
 	next, body, err := p.next(now, doc, want)
 	if err != nil {
 		return Promoted{}, err
@@ -112,6 +115,24 @@ func (p *Publisher) swap(ctx context.Context, want Promotion) (Promoted, error) 
 		return Promoted{}, fault.New(fault.Check, "find out who deletes channels", errors.New("the channel was deleted meanwhile"))
 	}
 	return Promoted{}, fault.New(fault.Check, "look at it with deployctl show; promote again if yours has to win", &LostRace{won})
+}
+
+// maxSkew is how far an operator's clock may be off; AWS refuses requests that
+// are 15 minutes off, but the SDK corrects for that by itself.
+const maxSkew = 15 * time.Minute
+
+// checkClock refuses to write a wrong time into a channel: its history, and what
+// gc keeps, are read by these times. S3's clock decides who is wrong, so that a
+// promotion with a time in the future does not keep others from mending it.
+func (p *Publisher) checkClock(c release.Channel, doc document) error {
+	now := p.now()
+	ahead := !doc.at.IsZero() && now.After(doc.at.Add(maxSkew))
+	behind := c.PromotedAt.After(now.Add(maxSkew)) && !c.PromotedAt.After(doc.at.Add(maxSkew))
+	if !ahead && !behind {
+		return nil
+	}
+	return fault.Newf(fault.Usage, "correct the clock of this machine", "here it is %s, for S3 it is %s, and channel %s of %s was promoted at %s",
+		now.UTC().Format(time.RFC3339), doc.at.UTC().Format(time.RFC3339), c.Name, c.App, c.PromotedAt.Format(time.RFC3339))
 }
 
 // channel reads a channel; one that does not exist yet has serial 0 and an

@@ -6,9 +6,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -214,5 +218,76 @@ func TestABrokenNetworkIsOneClearLine(t *testing.T) {
 	want := "reading s3://builds/web/channels/production.json: dial tcp " + strings.TrimPrefix(server.URL, "http://") + ": connect: connection refused"
 	if err == nil || err.Error() != want || fault.KindOf(err) != fault.AWS || !strings.Contains(fault.NextOf(err), "AWS_ENDPOINT_URL") {
 		t.Errorf("error %v (next %q), want %s", err, fault.NextOf(err), want)
+	}
+}
+
+// TestPushOfAnArchiveIsThePushOfItsTree makes the same build of a directory, a
+// tar of it and its only file.
+func TestPushOfAnArchiveIsThePushOfItsTree(t *testing.T) {
+	t.Parallel()
+	_, p := serve(t)
+	dir := tree(t, "v1")
+	m := mustPush(t, p, dir)
+	archive := filepath.Join(t.TempDir(), "app.tar.gz")
+	if out, err := exec.Command("tar", "-czf", archive, "-C", dir, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, source := range []string{archive, filepath.Join(dir, "web")} {
+		done, err := p.Push(context.Background(), Source{App: "web", Dir: source})
+		if err != nil || !done.Reused || done.Manifest.ID != m.ID {
+			t.Errorf("%s: build %s, %v; want that of the directory, %s", source, done.Manifest.ID.Short(), err, m.ID.Short())
+		}
+	}
+	if err := os.WriteFile(archive, []byte("no gzip"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Push(context.Background(), Source{App: "web", Dir: archive}); fault.KindOf(err) != fault.Usage {
+		t.Errorf("a damaged archive: %v", err)
+	}
+	if left, _ := os.ReadDir(p.TempDir); len(left) != 0 {
+		t.Errorf("temporary files remain: %v", left)
+	}
+}
+
+func TestUnversionedBucketsAreTold(t *testing.T) {
+	t.Parallel()
+	f, p := serve(t)
+	for said, want := range map[string]bool{"": true, "<Status>Suspended</Status>": true, "<Status>Enabled</Status>": false} {
+		f.versioning = said
+		if got, err := p.Unversioned(context.Background()); err != nil || got != want {
+			t.Errorf("with %q: unversioned %v, %v", said, got, err)
+		}
+	}
+	f.before = func(w http.ResponseWriter, _ *http.Request) bool {
+		refuse(w, 403, "AccessDenied", "no")
+		return true
+	}
+	if got, err := p.Unversioned(context.Background()); got || err != nil {
+		t.Errorf("without the right to ask: %v, %v", got, err)
+	}
+}
+
+func TestAWrongClockIsNotWrittenDown(t *testing.T) {
+	t.Parallel()
+	_, p := serve(t)
+	one, two := mustPush(t, p, tree(t, "v1")).ID, mustPush(t, p, tree(t, "v2")).ID
+	at := time.Now()
+	p.Now = func() time.Time { return at }
+	put := func(id release.ID) error {
+		_, err := p.Promote(context.Background(), Promotion{"web", "production", id, "ann@host"})
+		return err
+	}
+	if err := put(one); err != nil {
+		t.Fatal(err)
+	}
+	for what, wrong := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
+		at = time.Now().Add(wrong)
+		if err := put(two); fault.KindOf(err) != fault.Usage || !strings.Contains(fault.NextOf(err), "clock") {
+			t.Errorf("a clock an hour %s: %v", what, err)
+		}
+	}
+	at = time.Now().Add(time.Minute)
+	if err := put(two); err != nil {
+		t.Errorf("a clock a minute ahead: %v", err)
 	}
 }

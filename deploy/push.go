@@ -33,7 +33,7 @@ const (
 // Source is what Push makes a build of. All but App and Dir may be empty.
 type Source struct {
 	App      string
-	Dir      string
+	Dir      string // a directory, an archive of one (release.Archives), or a single file
 	Commit   string // of the tree
 	BuildURL string // of the CI run
 	PackedBy string // user@host
@@ -45,7 +45,7 @@ type Pushed struct {
 	Reused   bool             `json:"reused"` // the bucket had the build already
 }
 
-// Push packs src.Dir and puts artefact and manifest into the bucket, in this
+// Push packs src.Dir, an archive unpacked first, and puts artefact and manifest into the bucket, in this
 // order, so that a build with a manifest is whole. A build that is there
 // already is left as it is, with the manifest of its first push. The artefact
 // is packed into a file without a name in TempDir, which is gone whatever ends
@@ -63,8 +63,12 @@ func (p *Publisher) Push(ctx context.Context, src Source) (Pushed, error) {
 		return Pushed{}, err
 	}
 	defer file.Close()
-	packed, err := p.pack(ctx, src.Dir, file)
+	dir, clean, err := p.directory(ctx, src.Dir)
 	if err != nil {
+		return Pushed{}, err
+	}
+	packed, err := p.pack(ctx, dir, file)
+	if err = errors.Join(err, clean()); err != nil {
 		return Pushed{}, err
 	}
 	m := release.NewManifest(src.App, packed, p.now())
@@ -75,6 +79,39 @@ func (p *Publisher) Push(ctx context.Context, src Source) (Pushed, error) {
 	}
 	m, err = p.publish(ctx, m)
 	return Pushed{Manifest: m, Reused: reused}, err
+}
+
+// directory is source where it is one, or does not exist, which Pack tells; of
+// a file, it is a temporary directory with the tree that the file holds, which
+// clean removes.
+func (p *Publisher) directory(ctx context.Context, source string) (dir string, clean func() error, err error) {
+	info, err := os.Stat(source)
+	if err != nil || info.IsDir() {
+		return source, func() error { return nil }, nil
+	}
+	if dir, err = os.MkdirTemp(p.TempDir, "bakehouse-tree-"); err != nil {
+		return "", nil, fault.New(fault.Check, "set TMPDIR to a directory that is writable", fmt.Errorf("making temporary directory: %w", err))
+	}
+	err = p.step("unpack", func(func(string)) error {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return fmt.Errorf("opening temporary directory: %w", err)
+		}
+		defer root.Close()
+		return release.Expand(ctx, source, root)
+	})
+	if err != nil {
+		return "", nil, errors.Join(roomFor(err), os.RemoveAll(dir))
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
+
+// roomFor says what to do about a full temporary directory.
+func roomFor(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fault.New(fault.Check, "free space in the temporary directory, or set TMPDIR to a larger one", err)
+	}
+	return err
 }
 
 // scratch opens a temporary file and takes its name away.
@@ -98,10 +135,7 @@ func (p *Publisher) pack(ctx context.Context, dir string, f *os.File) (release.P
 		}
 		return err
 	})
-	if errors.Is(err, syscall.ENOSPC) {
-		err = fault.New(fault.Check, "free space in the temporary directory, or set TMPDIR to a larger one", err)
-	}
-	return packed, err
+	return packed, roomFor(err)
 }
 
 // upload puts the artefact unless it is there.

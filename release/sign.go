@@ -65,8 +65,32 @@ func (k PublicKey) ID() KeyID {
 	return KeyID(hex.EncodeToString(sum[:8]))
 }
 
-// Signer signs documents.
-type Signer struct{ key ed25519.PrivateKey }
+// NewPublicKey is a raw Ed25519 public key of 32 bytes.
+func NewPublicKey(raw []byte) (PublicKey, error) {
+	if len(raw) != ed25519.PublicKeySize {
+		return PublicKey{}, fmt.Errorf("reading public key: %d bytes, want %d", len(raw), ed25519.PublicKeySize)
+	}
+	return PublicKey{slices.Clone(raw)}, nil
+}
+
+// Signer signs documents, with a key of its own or with one that lies elsewhere.
+type Signer struct {
+	key    ed25519.PrivateKey // nil: elsewhere
+	public PublicKey
+	remote func(message []byte) ([]byte, error)
+}
+
+// RemoteSigner signs with a key that never leaves where it is: sign returns the
+// Ed25519 signature (64 bytes) of a message of up to MaxDocument bytes.
+func RemoteSigner(public PublicKey, sign func(message []byte) ([]byte, error)) *Signer {
+	return &Signer{public: public, remote: sign}
+}
+
+// localSigner signs with key.
+func localSigner(key ed25519.PrivateKey) *Signer {
+	public, _ := key.Public().(ed25519.PublicKey) // always one
+	return &Signer{key: key, public: PublicKey{public}}
+}
 
 // NewSigner makes a key.
 func NewSigner() (*Signer, error) {
@@ -74,7 +98,7 @@ func NewSigner() (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a signing key: %w", err)
 	}
-	return &Signer{key}, nil
+	return localSigner(key), nil
 }
 
 // ParseSigner reads an Ed25519 private key in PEM (PKCS #8, RFC 5958), as PEM
@@ -92,11 +116,14 @@ func ParseSigner(text []byte) (*Signer, error) {
 	if !ok {
 		return nil, fmt.Errorf("parsing signing key: it is a %T, want an Ed25519 key", parsed)
 	}
-	return &Signer{key}, nil
+	return localSigner(key), nil
 }
 
-// PEM returns the private key as ParseSigner reads it.
+// PEM returns the private key as ParseSigner reads it. A remote key has none.
 func (s *Signer) PEM() ([]byte, error) {
+	if s.key == nil {
+		return nil, errors.New("rendering signing key: it lies elsewhere")
+	}
 	der, err := x509.MarshalPKCS8PrivateKey(s.key)
 	if err != nil {
 		return nil, fmt.Errorf("rendering signing key: %w", err)
@@ -105,9 +132,19 @@ func (s *Signer) PEM() ([]byte, error) {
 }
 
 // Public returns the key that checks what s signs.
-func (s *Signer) Public() PublicKey {
-	public, _ := s.key.Public().(ed25519.PublicKey) // always one
-	return PublicKey{public}
+func (s *Signer) Public() PublicKey { return s.public }
+
+// seal signs a message. What a remote key gives is checked, so that a document
+// is never published under a signature that nobody accepts.
+func (s *Signer) seal(message []byte) ([]byte, error) {
+	if s.key != nil {
+		return ed25519.Sign(s.key, message), nil
+	}
+	signature, err := s.remote(message)
+	if err == nil && !ed25519.Verify(s.public.key, message, signature) {
+		err = fmt.Errorf("the signature that came back is not one of key %s", s.public.ID())
+	}
+	return signature, err
 }
 
 // Sign returns doc with a signature of s. Signatures that doc carries stay,
@@ -122,7 +159,11 @@ func (s *Signer) Sign(kind Kind, doc []byte) ([]byte, error) {
 	}
 	id := s.Public().ID()
 	seals = slices.DeleteFunc(seals, func(o seal) bool { return o.Key == id })
-	seals = append(seals, seal{id, ed25519.Sign(s.key, message(kind, body))})
+	signature, err := s.seal(message(kind, body))
+	if err != nil {
+		return nil, fmt.Errorf("signing %s: %w", kind, err)
+	}
+	seals = append(seals, seal{id, signature})
 	line, err := json.Marshal(seals)
 	if err != nil {
 		return nil, fmt.Errorf("signing %s: %w", kind, err)

@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"strings"
 	"testing"
@@ -116,5 +117,40 @@ func TestKeysComeBackAsTheyWere(t *testing.T) {
 		if _, err := ParseSigner([]byte(bad)); err == nil || strings.Contains(err.Error(), "AAAA") {
 			t.Errorf("%q as a private key: %v", bad, err)
 		}
+	}
+}
+
+func TestRemoteSignerSignsAsALocalOne(t *testing.T) {
+	t.Parallel()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := []byte("{}\n")
+	remote := RemoteSigner(key, func(m []byte) ([]byte, error) { return ed25519.Sign(private, m), nil })
+	signed, err := remote.Sign(ChannelKind, doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := (Keyring{key}).Verify(ChannelKind, signed); err != nil || id != key.ID() {
+		t.Errorf("verifying what it signed: %v, %v", id, err)
+	}
+	if _, err := remote.PEM(); err == nil {
+		t.Error("a remote key has a private half")
+	}
+	wrong := RemoteSigner(key, func([]byte) ([]byte, error) { return make([]byte, ed25519.SignatureSize), nil })
+	if _, err := wrong.Sign(ChannelKind, doc); err == nil {
+		t.Error("a wrong signature is published")
+	}
+	broken := RemoteSigner(key, func([]byte) ([]byte, error) { return nil, errors.New("no network") })
+	if _, err := broken.Sign(ChannelKind, doc); err == nil || !strings.Contains(err.Error(), "no network") {
+		t.Errorf("a failed call: %v", err)
+	}
+	if _, err := NewPublicKey(public[:31]); err == nil {
+		t.Error("31 bytes are a key")
 	}
 }

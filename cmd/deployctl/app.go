@@ -21,6 +21,7 @@ import (
 type deps struct {
 	cliapp.Process
 	s3     func(context.Context, awscfg.Options) (deploy.S3, error)
+	kms    func(context.Context, awscfg.Options) (keyService, error)
 	lister func(context.Context, hostOptions) (deploy.Lister, error)
 	engine func(loginOptions) (deploy.Engine, error)
 	config func(path string, mustExist bool) (config.Config, error)
@@ -39,7 +40,7 @@ func newApp(d deps) *cli.App {
 			"promote points a channel at a build; the hosts of that channel pull it. show says what is live.\n" +
 			"hosts says where a rollout would go; rollout promotes and has them deploy in waves, and goes back when they fail. keygen makes the key that signs builds and channels.",
 		Commands: []*cli.Command{pushCommand(d), promoteCommand(d), showCommand(d), hostsCommand(d), rolloutCommand(d), rollbackCommand(d),
-			historyCommand(d), diffCommand(d), gcCommand(d), keygenCommand(d)},
+			historyCommand(d), diffCommand(d), gcCommand(d), keygenCommand(d), publicKeyCommand(d)},
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,9 +27,10 @@ type pushOptions struct {
 func pushCommand(d deps) *cli.Command {
 	return &cli.Command{
 		Name:      "push",
-		Usage:     "make DIR a build in the bucket, and promote it when a channel is given",
-		ArgsUsage: "DIR",
-		Description: "Packs DIR and uploads it unless the bucket has that build already. The build's id is the last line of stdout.\n" +
+		Usage:     "make DIR|FILE a build in the bucket, and promote it when a channel is given",
+		ArgsUsage: "DIR|FILE",
+		Description: "FILE is an archive of a directory (" + strings.Join(release.Archives(), " ") + "), or the app's only file.\n" +
+			"Packs DIR and uploads it unless the bucket has that build already. The build's id is the last line of stdout.\n" +
 			"A build that was pushed but could not be promoted ends with code 8.\n\n" +
 			"DIR/" + release.IgnoreFile + " names what stays out, one pattern a line: *.log at any depth, /tmp or a/b from the top, logs/ only\n" +
 			"directories, ** any directories between, !keep.log takes back, # is a comment; the last match decides. .git stays out.",
@@ -36,7 +40,7 @@ func pushCommand(d deps) *cli.Command {
 			&cli.StringFlag{Name: "build-url", EnvVars: []string{"BUILD_URL"}, Usage: "record the `URL` of the CI run"},
 		),
 		Action: func(c *cli.Context) error {
-			args, err := cliapp.Arguments(c, "DIR")
+			args, err := cliapp.Arguments(c, "DIR|FILE")
 			if err != nil {
 				return err
 			}
@@ -79,7 +83,12 @@ func push(ctx context.Context, d deps, o pushOptions) (pushResult, error) {
 		return pushResult{}, err
 	}
 	if o.commit == "" {
-		o.commit = d.commit(ctx, o.dir)
+		o.commit = d.commit(ctx, gitDir(o.dir))
+	}
+	if bare, err := p.Unversioned(ctx); err != nil {
+		return pushResult{}, err
+	} else if bare {
+		report.Info("warning: bucket " + o.bucket + " keeps no versions: what somebody deletes there is lost (aws s3api put-bucket-versioning turns them on)")
 	}
 	by := d.whoami()
 	pushed, err := p.Push(ctx, deploy.Source{App: o.app, Dir: o.dir, Commit: o.commit, BuildURL: o.buildURL, PackedBy: by})
@@ -98,6 +107,19 @@ func push(ctx context.Context, d deps, o pushOptions) (pushResult, error) {
 	result.Promoted = &promoted
 	report.Info(describePromotion(promoted))
 	return result, nil
+}
+
+// gitDir is where the commit is asked for: beside a file.
+func gitDir(source string) string {
+	if isDir(source) {
+		return source
+	}
+	return filepath.Dir(source)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // unpromoted keeps the build's id in the error: it is in the bucket.

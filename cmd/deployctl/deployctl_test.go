@@ -28,10 +28,11 @@ import (
 // bucket is S3 as a map; package deploy's tests have a server.
 type bucket struct {
 	deploy.S3
-	name    string
-	objects map[string][]byte
-	options awscfg.Options // asked for
-	denied  string         // keys that contain it cannot be written
+	name     string
+	objects  map[string][]byte
+	options  awscfg.Options // asked for
+	versions types.BucketVersioningStatus
+	denied   string // keys that contain it cannot be written
 }
 
 func (b *bucket) missing() error { return &smithy.GenericAPIError{Code: "NoSuchKey", Message: "no"} }
@@ -86,6 +87,10 @@ func (b *bucket) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input, _ .
 	return out, nil
 }
 
+func (b *bucket) GetBucketVersioning(context.Context, *s3.GetBucketVersioningInput, ...func(*s3.Options)) (*s3.GetBucketVersioningOutput, error) {
+	return &s3.GetBucketVersioningOutput{Status: b.versions}, nil
+}
+
 func (b *bucket) DeleteObject(_ context.Context, in *s3.DeleteObjectInput, _ ...func(*s3.Options)) (*s3.DeleteObjectOutput, error) {
 	delete(b.objects, *in.Key)
 	return &s3.DeleteObjectOutput{}, nil
@@ -95,13 +100,14 @@ func (b *bucket) DeleteObject(_ context.Context, in *s3.DeleteObjectInput, _ ...
 type bench struct {
 	bucket *bucket
 	file   config.Config
-	s3     error  // of connecting
-	hall   *hall  // hosts; nil: none
+	s3     error // of connecting
+	hall   *hall // hosts; nil: none
+	keys   keyService
 	answer string // typed at a terminal; empty: there is none
 }
 
 func newBench() *bench {
-	return &bench{bucket: &bucket{name: "builds", objects: map[string][]byte{}},
+	return &bench{bucket: &bucket{name: "builds", versions: types.BucketVersioningStatusEnabled, objects: map[string][]byte{}},
 		file: config.Config{Region: "eu-west-1", Apps: map[string]config.App{"web": {Bucket: "builds", Channel: "staging"}}}}
 }
 
@@ -115,6 +121,7 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 			b.bucket.options = o
 			return b.bucket, b.s3
 		},
+		kms: func(context.Context, awscfg.Options) (keyService, error) { return b.keys, nil },
 		lister: func(context.Context, hostOptions) (deploy.Lister, error) {
 			return deploy.Lister{Chef: b.hall, EC2: b.hall}, nil
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bakehouse/internal/awscfg"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -18,7 +20,7 @@ const envScheme = "env:"
 
 func signKeyFlag() cli.Flag {
 	return &cli.StringFlag{Name: "sign-key", EnvVars: []string{"BAKEHOUSE_SIGN_KEY"},
-		Usage: "sign with the Ed25519 private key in `FILE`, or in the variable that env:NAME names (default: apps.NAME.sign_key of the configuration)"}
+		Usage: "sign with the Ed25519 private key in `FILE`, in the variable that env:NAME names, or in KMS: kms:alias/NAME (default: apps.NAME.sign_key of the configuration)"}
 }
 
 // signing is commonOf for the commands that sign.
@@ -31,14 +33,41 @@ func (d deps) signing(c *cli.Context) (common, error) {
 	if where == "" {
 		return o, nil
 	}
+	o.signer, err = d.signer(c.Context, where, o.aws)
+	return o, err
+}
+
+// signer reads the signing key, or asks KMS for it.
+func (d deps) signer(ctx context.Context, where string, o awscfg.Options) (*release.Signer, error) {
+	if id, ok := strings.CutPrefix(where, kmsScheme); ok {
+		service, err := d.kms(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		signer, err := kmsSigner(ctx, service, id)
+		if err != nil {
+			return nil, keepFault(err, fmt.Errorf("using signing key %s: %w", where, err))
+		}
+		return signer, nil
+	}
 	text, err := d.signKey(where)
+	var signer *release.Signer
 	if err == nil {
-		o.signer, err = release.ParseSigner(text)
+		signer, err = release.ParseSigner(text)
 	}
 	if err != nil {
-		return common{}, fault.New(fault.Usage, "deployctl keygen FILE makes a key", fmt.Errorf("reading signing key %s: %w", where, err))
+		return nil, fault.New(fault.Usage, "deployctl keygen FILE makes a key", fmt.Errorf("reading signing key %s: %w", where, err))
 	}
-	return o, nil
+	return signer, nil
+}
+
+// keepFault is err, wrapped, with kind and next step; a usage error without one.
+func keepFault(err, wrapped error) error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return wrapped
+	}
+	return fault.New(fault.Usage, "", wrapped)
 }
 
 func (d deps) signKey(where string) ([]byte, error) {
@@ -50,6 +79,34 @@ func (d deps) signKey(where string) ([]byte, error) {
 		return []byte(text), nil
 	}
 	return nil, errors.New("the variable is empty")
+}
+
+func publicKeyCommand(d deps) *cli.Command {
+	return &cli.Command{
+		Name:        "public-key",
+		Usage:       "print the public half of the signing key",
+		Description: "For apps.NAME.public_keys, when the key lies in KMS or was made elsewhere: deployctl public-key --sign-key kms:alias/builds",
+		Flags:       append(commonFlags(""), signKeyFlag()),
+		Action: func(c *cli.Context) error {
+			if _, err := cliapp.Arguments(c); err != nil {
+				return err
+			}
+			o, err := d.signing(c)
+			if err != nil {
+				return err
+			}
+			if o.signer == nil {
+				return cliapp.Usagef("no signing key: give --sign-key, or apps.%s.sign_key in the configuration", o.app)
+			}
+			if o.output == cliapp.JSON {
+				return printJSON(d.Stdout, map[string]string{"public_key": o.signer.Public().String(), "key": string(o.signer.Public().ID())})
+			}
+			if _, err := fmt.Fprintln(d.Stdout, o.signer.Public()); err != nil {
+				return fmt.Errorf("printing result: %w", err)
+			}
+			return nil
+		},
+	}
 }
 
 func keygenCommand(d deps) *cli.Command {

@@ -28,6 +28,7 @@ func checks() map[string]check {
 	all := map[string]check{
 		"region":        like("AWS region", `[a-z]{2}(-[a-z]+)+-[0-9]+`),
 		"url":           {what: "http(s) URL", bad: badURL},
+		"httpsurl":      {what: "https URL", bad: func(s string) bool { return badURL(s) || !strings.HasPrefix(s, "https://") }},
 		"chefname":      like("Chef name", `[A-Za-z0-9_.:-]+`),
 		"path":          {what: "path", bad: func(s string) bool { return s == "" || s == "~" }},
 		"pathorurl":     {what: "path or URL of a .deb", bad: badPathOrURL},
@@ -69,6 +70,8 @@ func checks() map[string]check {
 		"port":          {what: "TCP port", bad: between(1, 65535).bad},
 		"imagename":     like("image name", `[A-Za-z0-9()\[\] ./'@_{}-]{3,250}`),
 		"description":   like("text of one line, up to 255 characters", `[^\x00-\x1f]{1,255}`),
+		"copyto":        like("REGION: KMSKEY, or REGION: with nothing", `[a-z]{2}(-[a-z]+)+-[0-9]+=(|[0-9a-f-]{36}|mrk-[0-9a-f]{32}|alias/[A-Za-z0-9/_-]+|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+)`),
+		"sharee":        like("account of 12 digits, or ARN of an organisation or unit", `([0-9]{12}|arn:aws[a-z-]*:organizations::[0-9]{12}:(organization/o-[a-z0-9]{10,32}|ou/o-[a-z0-9]{10,32}/ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}))`),
 		"age":           like("age such as 90d or 36h", `[1-9][0-9]{0,4}[dh]`),
 		"duration":      {what: "duration such as 90s or 2h", bad: badDuration},
 		"profile":       like("instance profile", `[A-Za-z0-9+=,.@_-]{1,128}`),

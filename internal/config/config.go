@@ -48,6 +48,7 @@ type Chef struct {
 	CAFile           string `yaml:"ca_file" is:"path" doc:"certificates (PEM) that the Chef server is checked by, instead of the system's"`
 	ValidationClient string `yaml:"validation_client" is:"chefname" default:"chef-validator" doc:"client that new instances register with"`
 	ValidatorKey     string `yaml:"validator_key" is:"secretref" doc:"where an instance fetches that client's key at boot; never baked into an image"`
+	BrokerURL        string `yaml:"broker_url" is:"httpsurl" doc:"chef-broker that registers instances without any secret, instead of validator_key (docs/broker.md)"`
 	Environment      string `yaml:"environment" is:"chefname" default:"_default" doc:"Chef environment of builders and instances"`
 }
 

@@ -5,5 +5,8 @@ type Image struct {
 	Name           string `yaml:"name" is:"imagename" default:"{role}-{bake}" doc:"name of the image; {role}, {environment}, {bake}, {date}, {time}, {arch}, {base} and {inputs} are filled in"`
 	Description    string `yaml:"description" is:"description" doc:"its description, filled in as the name is"`
 	DeprecateAfter string `yaml:"deprecate_after" is:"age" doc:"age at which EC2 stops offering the image, as 90d"`
-	Protect        bool   `yaml:"protect" is:"yesno" default:"false" doc:"protect the image against being deregistered"`
+	// CopyTo has a key of each region, or nothing where the copy is as the image.
+	CopyTo    map[string]string `yaml:"copy_to" is:"copyto" doc:"regions that the image is copied to, each with the KMS key there that encrypts the copy, or nothing"`
+	ShareWith []string          `yaml:"share_with" is:"sharee" one:"yes" doc:"accounts, or ARNs of organisations and their units, that may use the image and its copies"`
+	Protect   bool              `yaml:"protect" is:"yesno" default:"false" doc:"protect the image against being deregistered"`
 }
