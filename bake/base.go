@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"bakehouse/bake/ami"
+	"bakehouse/bake/distribute"
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
@@ -123,13 +124,13 @@ func pickImage(found []types.Image, in Inputs, sel selector, account string) (ty
 // baseOf keeps of an image what a bake needs to know.
 func baseOf(i types.Image) Base {
 	b := Base{ID: aws.ToString(i.ImageId), Name: aws.ToString(i.Name), Owner: aws.ToString(i.OwnerId),
-		Architecture: string(i.Architecture), RootDevice: aws.ToString(i.RootDeviceName), BootMode: string(i.BootMode)}
+		Architecture: string(i.Architecture), RootDevice: aws.ToString(i.RootDeviceName), BootMode: string(i.BootMode), Encrypted: distribute.Encrypted(i)}
 	for _, m := range i.BlockDeviceMappings {
 		if m.Ebs == nil {
 			continue
 		}
 		if name := aws.ToString(m.DeviceName); name == b.RootDevice {
-			b.RootGB = aws.ToInt32(m.Ebs.VolumeSize)
+			b.RootGB, b.RootType = aws.ToInt32(m.Ebs.VolumeSize), string(m.Ebs.VolumeType)
 		} else {
 			b.OtherDevices = append(b.OtherDevices, name)
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"bakehouse/bake/ami"
+	"bakehouse/bake/distribute"
+	"bakehouse/bake/publish"
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
@@ -46,7 +48,9 @@ type Inputs struct {
 	Base      string // ami-…, ssm:NAME or name:GLOB
 	BaseOwner string // account that must own the base image; needed for most name:GLOB
 	ImageInputs
-	Prove ProveInputs
+	Prove      ProveInputs
+	Distribute distribute.Wishes // copies in other regions, shares with others
+	Publish    publish.Wishes    // where the image is found from now on
 
 	Region          string
 	Arch            string   // amd64 or arm64; empty: the base image's
@@ -80,6 +84,7 @@ type Inputs struct {
 	KeepOnFailure bool              // leave a failed bake as it is until it expires, but for an interrupted one
 	AllowKeys     []string          // shell patterns of private keys that may stay in the image
 	Tags          map[string]string // extra tags
+	InventoryInS3 bool              // World.Inventories has a bucket
 	CI            map[string]string // BUILD_URL, JOB_NAME, GIT_COMMIT, as far as set
 	ExpireAfter   time.Duration     // builders and unfinished images count as lost after this
 	Timeout       time.Duration     // of the whole bake
@@ -143,7 +148,8 @@ func (in Inputs) validate() error {
 			return fault.Newf(fault.Usage, c.next, "checking inputs: %s", c.what)
 		}
 	}
-	if err := cmp.Or(in.checkLaunch(), in.ImageInputs.check(), in.Prove.check(in.Agent.Chef.ValidatorKey)); err != nil {
+	if err := cmp.Or(in.checkLaunch(), in.ImageInputs.check(), in.Prove.check(in.Agent.Chef.ValidatorKey),
+		in.Distribute.Check(in.planned()), in.Publish.Check()); err != nil {
 		return err
 	}
 	return checkTags(in.Tags)

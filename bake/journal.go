@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,10 +33,13 @@ type Resource struct {
 	Name string    `json:"name"`         // how to find it when the id never came back
 	ID   string    `json:"id,omitempty"` // empty: the create call has not returned
 	At   time.Time `json:"at"`
+	// Region is that of a copy; empty: the bake's own.
+	Region string `json:"region,omitempty"`
 }
 
 // Remedy is the command that removes the resource by hand.
 func (r Resource) Remedy(region string) string {
+	region = cmp.Or(r.Region, region)
 	id, missing := r.ID, r.ID == ""
 	switch r.Kind {
 	case KindInstance:
@@ -100,9 +104,13 @@ type journal struct {
 
 // openJournal makes the journal of a bake in dir/bakes.
 func openJournal(dir string, p Plan, now func() time.Time) (*journal, error) {
-	j := &journal{path: filepath.Join(dir, "bakes", p.BakeID+".json"), now: now, file: journalFile{
-		BakeID: p.BakeID, Role: p.Recipe.Role, Region: p.Launch.Region, Account: p.Launch.Account,
-		ChefServer: p.inputs.ChefServerURL, PID: os.Getpid(), ExpiresAt: p.ExpiresAt}}
+	return newJournal(dir, journalFile{BakeID: p.BakeID, Role: p.Recipe.Role, Region: p.Launch.Region, Account: p.Launch.Account,
+		ChefServer: p.inputs.ChefServerURL, ExpiresAt: p.ExpiresAt}, now)
+}
+
+func newJournal(dir string, file journalFile, now func() time.Time) (*journal, error) {
+	file.PID = os.Getpid()
+	j := &journal{path: filepath.Join(dir, "bakes", file.BakeID+".json"), now: now, file: file}
 	if err := os.MkdirAll(filepath.Dir(j.path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the journal's folder: %w", err)
 	}
@@ -114,44 +122,66 @@ func openJournal(dir string, p Plan, now func() time.Time) (*journal, error) {
 }
 
 // intend records that a resource is about to be made.
-func (j *journal) intend(kind Kind, name string) error {
+func (j *journal) intend(kind Kind, name string) error { return j.intendIn("", kind, name) }
+
+func (j *journal) intendIn(region string, kind Kind, name string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.find(kind, name) < 0 {
-		j.file.Resources = append(j.file.Resources, Resource{Kind: kind, Name: name, At: j.now().UTC()})
+	if j.find(region, kind, name) < 0 {
+		j.file.Resources = append(j.file.Resources, Resource{Kind: kind, Name: name, Region: region, At: j.now().UTC()})
 	}
 	return j.write()
 }
 
 // made records the id that the create call returned.
-func (j *journal) made(kind Kind, name, id string) error {
+func (j *journal) made(kind Kind, name, id string) error { return j.madeIn("", kind, name, id) }
+
+func (j *journal) madeIn(region string, kind Kind, name, id string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if i := j.find(kind, name); i >= 0 {
+	if i := j.find(region, kind, name); i >= 0 {
 		j.file.Resources[i].ID = id
 	}
 	return j.write()
 }
 
 // gone records that a resource is not ours to remove any more.
-func (j *journal) gone(kind Kind, name string) error {
+func (j *journal) gone(kind Kind, name string) error { return j.goneIn("", kind, name) }
+
+func (j *journal) goneIn(region string, kind Kind, name string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if i := j.find(kind, name); i >= 0 {
+	if i := j.find(region, kind, name); i >= 0 {
 		j.file.Resources = slices.Delete(j.file.Resources, i, i+1)
 	}
 	return j.write()
 }
 
 // get returns the entry of a resource, if it is owned.
-func (j *journal) get(kind Kind, name string) (Resource, bool) {
+func (j *journal) get(kind Kind, name string) (Resource, bool) { return j.getIn("", kind, name) }
+
+func (j *journal) getIn(region string, kind Kind, name string) (Resource, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if i := j.find(kind, name); i >= 0 {
+	if i := j.find(region, kind, name); i >= 0 {
 		return j.file.Resources[i], true
 	}
 	return Resource{}, false
 }
+
+// copyLedger is the journal as copies to other regions write it.
+type copyLedger struct{ *journal }
+
+// Intend records that a copy is about to be made.
+func (l copyLedger) Intend(region, name string) error { return l.intendIn(region, KindImage, name) }
+
+// Made records the copy's id.
+func (l copyLedger) Made(region, name, id string) error {
+	return l.madeIn(region, KindImage, name, id)
+}
+
+// Gone records that a copy is not ours to remove any more.
+func (l copyLedger) Gone(region, name string) error { return l.goneIn(region, KindImage, name) }
 
 // keep marks what is left as kept on purpose: a sweep waits for its expiry.
 func (j *journal) keep() error {
@@ -175,17 +205,16 @@ func (j *journal) close() error {
 	if len(j.remaining()) > 0 {
 		return nil
 	}
-	if err := os.Remove(lockPath(j.path)); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("removing the journal's lock: %w", err)
-	}
-	if err := os.Remove(j.path); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("removing the journal: %w", err)
+	for _, path := range []string{lockPath(j.path), savedPath(j.path), j.path} {
+		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("removing the journal: %w", err)
+		}
 	}
 	return nil
 }
 
-func (j *journal) find(kind Kind, name string) int {
-	return slices.IndexFunc(j.file.Resources, func(r Resource) bool { return r.Kind == kind && r.Name == name })
+func (j *journal) find(region string, kind Kind, name string) int {
+	return slices.IndexFunc(j.file.Resources, func(r Resource) bool { return r.Region == region && r.Kind == kind && r.Name == name })
 }
 
 // write replaces the file: temporary, synced, renamed, and the folder synced,

@@ -78,7 +78,7 @@ func aliveBake(journal string) bool {
 // forget removes the journal of a bake of which nothing is left.
 func (o oldBake) forget() error {
 	key := strings.TrimSuffix(o.path, ".json") + ".key"
-	for _, path := range []string{lockPath(o.path), key, key + ".known_hosts", o.path} {
+	for _, path := range []string{lockPath(o.path), savedPath(o.path), key, key + ".known_hosts", o.path} {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("removing a journal: %w", err)
 		}
@@ -115,5 +115,5 @@ func (s Sweeper) EndProcess(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, endWait,
 		fault.Newf(fault.Timeout, fmt.Sprintf("kill -9 %d, then abort again", b.PID), "bake %s did not end within %s", id, endWait))
 	defer cancel()
-	return poll(ctx, s.Clock, pace{200 * time.Millisecond, time.Second}, func(context.Context) (bool, error) { return !aliveBake(b.path), nil })
+	return poll(ctx, s.Clock, pace{First: 200 * time.Millisecond, Max: time.Second}, func(context.Context) (bool, error) { return !aliveBake(b.path), nil })
 }

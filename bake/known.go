@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"bakehouse/bake/ami"
+	"bakehouse/internal/fault"
 )
 
 // reusable finds the newest finished image of the same inputs, or nil.
@@ -39,8 +40,41 @@ func (w World) reuseOrName(ctx context.Context, p Plan) (Plan, error) {
 		}
 		if k != nil {
 			p.Reuse, p.Steps, p.ImageName = k, nil, k.Name
-			return p, nil
+			return w.redoReused(ctx, p)
 		}
 	}
-	return p, w.nameIsFree(ctx, p.ImageName)
+	if err := w.nameIsFree(ctx, p.ImageName); err != nil {
+		return p, err
+	}
+	_, err := w.distribution().Look(ctx, p.inputs.Distribute.Copies, p.ImageName, "")
+	return p, err
+}
+
+// redoReused plans the copies and shares that the image to be reused lacks.
+func (w World) redoReused(ctx context.Context, p Plan) (Plan, error) {
+	if p.inputs.Distribute.Empty() {
+		return p, nil
+	}
+	r, err := w.PlanRedo(ctx, p.Launch.Region, p.Reuse.ID, p.inputs.Distribute)
+	p.Redo = &r
+	return p, err
+}
+
+// reuse returns the image that made the bake unnecessary, with what it lacked
+// of the copies and shares wished.
+func (w World) reuse(ctx context.Context, p Plan) (Report, error) {
+	w.Reporter.Info("image " + p.Reuse.ID + " has the same inputs: reused (--rebake bakes anew)")
+	if p.Redo == nil {
+		return p.reused(w.Clock.Now()), nil
+	}
+	limit := p.Deadline.Sub(w.Clock.Now())
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, bakeTooLong(p.inputs.Timeout))
+	defer cancel()
+	done, err := w.Redo(ctx, *p.Redo)
+	r := p.reused(w.Clock.Now())
+	r.Copies, r.Shared = done.Copies, done.Shared
+	if err != nil {
+		r.Result, r.Error, r.Next = "failed", err.Error(), fault.NextOf(err)
+	}
+	return r, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bakehouse/bake/ami"
+	"bakehouse/bake/publish"
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/host"
 )
@@ -43,7 +44,9 @@ type Base struct {
 	BootMode     string   `json:"boot_mode,omitempty"`
 	RootGB       int32    `json:"root_gb"`   // smallest root volume; 0: not told
 	OtherDevices []string `json:"-"`         // further EBS volumes
+	Encrypted    bool     `json:"-"`         // its volumes, and so the builder's
 	AskedFor     string   `json:"asked_for"` // the selector it was found by
+	RootType     string   `json:"-"`         // type of the root volume, for its price
 }
 
 // Plan says what a bake will do. It is made by Resolve and only read.
@@ -64,8 +67,13 @@ type Plan struct {
 
 	// Reuse is a finished image of the same inputs; a bake then returns it.
 	Reuse *ami.Image `json:"reuse,omitempty"`
+	// Publish is what publishing would change as things are now.
+	Publish *publish.Plan `json:"publish,omitempty"`
+	// Redo is what that image lacks of the copies and shares wished; nil: nothing.
+	Redo *Redo `json:"redo,omitempty"`
 
 	tokenSuffix string // of client tokens: "" for the builder
+	stock       string // digest of the inventory; empty: not taken yet
 
 	inputs    Inputs
 	owner     Identity
@@ -132,7 +140,7 @@ func (l Launch) network() string {
 }
 
 // Empty says whether there is nothing to do: the image exists.
-func (p Plan) Empty() bool { return len(p.Steps) == 0 }
+func (p Plan) Empty() bool { return len(p.Steps) == 0 && p.Redo == nil }
 
 // Text renders the plan for people.
 func (p Plan) Text() string {
@@ -159,11 +167,21 @@ func (p Plan) Text() string {
 	}
 	line("chef", "%s mode, package: %s", r.ChefMode, orNone(r.ChefPackage))
 	line("agent", "boot-agent %s, nodes register at %s", short(r.AgentSHA256), r.Agent.Chef.ServerURL)
+	if p.Reuse != nil && p.Redo != nil {
+		line("image", "%s exists and has the same inputs: it is reused (--rebake bakes anew)", p.Reuse.ID)
+		return b.String() + p.Redo.Text()
+	}
 	if p.Reuse != nil {
 		line("image", "%s exists and has the same inputs: nothing to do (--rebake bakes anew)", p.Reuse.ID)
 		return b.String()
 	}
 	line("image", "%s (%s)", p.ImageName, p.Description)
+	for _, t := range p.inputs.Distribute.Copies {
+		line("copy to", "%s", t)
+	}
+	if to := p.inputs.Distribute.Share; !to.Empty() {
+		line("share with", "%s", strings.Join(to.All(), ", "))
+	}
 	if p.ProveAt != nil {
 		line("proof in", "%s", p.ProveAt)
 	}

@@ -63,6 +63,9 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 	if err != nil {
 		return Plan{}, err
 	}
+	if err := w.checkDistribution(ctx, in, who, base); err != nil {
+		return Plan{}, err
+	}
 	in = in.forBase(base)
 	agent, err := agentFile(in, base.Architecture)
 	if err != nil {
@@ -82,7 +85,10 @@ func (w World) resolve(ctx context.Context, in Inputs, now time.Time) (Plan, err
 	if p, err = p.finish(net, now); err != nil {
 		return p, err
 	}
-	return w.reuseOrName(ctx, p)
+	if p, err = w.reuseOrName(ctx, p); err != nil {
+		return p, err
+	}
+	return p, w.planPublish(ctx, &p)
 }
 
 // readFiles reads the files that inputs name, but for the agent, which has to

@@ -29,8 +29,11 @@ const (
 // something could not be removed (Report.Leftover lists it).
 func (w World) Bake(ctx context.Context, plan Plan) (Report, error) {
 	if plan.Reuse != nil {
-		w.Reporter.Info("image " + plan.Reuse.ID + " has the same inputs: reused (--rebake bakes anew)")
-		return plan.reused(w.Clock.Now()), nil
+		r, err := w.reuse(ctx, plan)
+		if err != nil {
+			return r, err
+		}
+		return w.publishReused(ctx, plan, r)
 	}
 	s, err := w.session(plan)
 	if err != nil {
@@ -41,16 +44,29 @@ func (w World) Bake(ctx context.Context, plan Plan) (Report, error) {
 	defer cancel()
 	list := steps(plan)
 	started, err := s.forward(runCtx, list)
-	if err != nil {
+	return s.end(ctx, list[:started], err)
+}
+
+// end undoes what the started steps made, or keeps what is to be kept, and
+// says how the bake went.
+func (s *Session) end(ctx context.Context, started []Step, err error) (Report, error) {
+	plan := s.plan
+	switch {
+	case err != nil && s.kept:
+		err = plan.unpublished(s.image, err)
+	case err != nil && s.stillPending(ctx, err):
+		err = s.leavePending(err)
+		return s.report(err), err
+	case err != nil:
 		s.evidence(ctx)
 	}
-	if err != nil && plan.inputs.KeepOnFailure && ctx.Err() == nil {
+	if err != nil && plan.inputs.KeepOnFailure && ctx.Err() == nil && !s.kept {
 		if kerr := s.keepBuilder(); kerr != nil {
 			err = errors.Join(err, kerr)
 		}
 		return s.report(err), err
 	}
-	left := s.backward(ctx, list[:started], err)
+	left := s.backward(ctx, started, err)
 	err = s.verdict(ctx, err, left)
 	return s.report(err), err
 }
@@ -83,6 +99,7 @@ func (s *Session) forward(ctx context.Context, list []Step) (started int, err er
 		if err != nil {
 			return started, err
 		}
+		s.kept = s.kept || step.Keeps
 	}
 	return started, nil
 }
@@ -92,7 +109,7 @@ func (s *Session) forward(ctx context.Context, list []Step) (started int, err er
 // and one undo that fails does not keep the next from running.
 func (s *Session) backward(ctx context.Context, started []Step, failed error) error {
 	name := cleanUpStep
-	if failed != nil {
+	if failed != nil && !s.kept {
 		name = undoStep
 		if what := s.owned(); what != "" {
 			s.Reporter.Info("undoing: " + what + " (journal: " + s.journal.path + ")")
@@ -103,7 +120,7 @@ func (s *Session) backward(ctx context.Context, started []Step, failed error) er
 	var all *multierror.Error
 	_ = s.timed(ctx, name, 0, func(ctx context.Context) error {
 		for _, step := range slices.Backward(started) {
-			if step.Undo == nil || (failed == nil && step.Product) {
+			if step.Undo == nil || (step.Product && (failed == nil || s.kept)) {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(ctx, undoEach)
@@ -181,9 +198,14 @@ func (s *Session) report(err error) Report {
 	r := Report{BakeID: p.BakeID, Result: "done", Role: p.Recipe.Role, Region: p.Launch.Region, Account: p.Launch.Account,
 		ImageName: p.ImageName, Digest: p.Digest, Inputs: p.Recipe, Launch: p.Launch, Tried: s.tried, Tags: p.Tags,
 		StartedAt: p.started.UTC(), EndedAt: now.UTC(), Seconds: now.Sub(p.started).Seconds(), Steps: s.times}
-	if err == nil || (fault.KindOf(err) == fault.Leftover && s.done()) {
+	r.Copies, r.Shared = s.copies, s.shared
+	r.Published = s.published
+	switch {
+	case s.kept && fault.KindOf(err) == fault.Unpublished:
+		r.Result, r.ImageID, r.Snapshots = "unpublished", s.image, s.snaps
+	case err == nil || (fault.KindOf(err) == fault.Leftover && s.done()):
 		r.ImageID, r.Snapshots = s.image, s.snaps
-	} else {
+	default:
 		r.Result = "failed"
 	}
 	if s.prover != nil {
@@ -199,6 +221,10 @@ func (s *Session) report(err error) Report {
 	for _, l := range s.journal.remaining() {
 		r.Leftover = append(r.Leftover, Leftover{l, l.Remedy(p.Launch.Region)})
 	}
+	if r.ImageID != "" || r.Unproven != "" {
+		r.Inventory, r.Changes, r.ChangesNote = s.inventory, s.changes, s.note
+	}
+	r.estimate()
 	return r
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"bakehouse/bake/distribute"
+	"bakehouse/bake/publish"
 	"bakehouse/internal/fault"
 )
 
@@ -27,7 +29,15 @@ type Session struct {
 	client   string  // path of chef-client or cinc-client in the builder
 	image    string
 	snaps    []string
+	copying  *distribute.Copier // nil: no copy has begun
+	copies   []distribute.Copy
+	shared   []distribute.Share
 
+	resumed   string        // set apart from the bake that it resumes; empty: it is the first
+	kept      bool          // the image is finished: whatever fails from now on, it stays
+	published *publish.Plan // nil: publishing has not begun
+
+	stock              // what the image holds
 	converged []string // the converge's last lines
 	console   []string // the builder's console, when the bake failed
 	machineID string   // the builder's
@@ -45,6 +55,7 @@ type Step struct {
 	Run     func(*Session, context.Context) error
 	Undo    func(*Session, context.Context) error // nil: Run makes nothing that outlives the builder
 	Product bool                                  // what Run made is the result: undone on failure only
+	Keeps   bool                                  // once Run is through, the product stays whatever fails later
 	// Actions are the IAM actions that Run and Undo use, beside those that
 	// reach into the builder.
 	Actions []string
@@ -67,6 +78,7 @@ func steps(p Plan) []Step {
 		Step{Name: "install chef", Timeout: 15 * time.Minute, Run: (*Session).installChef},
 		Step{Name: "converge", Run: (*Session).converge, Actions: []string{actReboot}},
 		Step{Name: "install agent", Timeout: 10 * time.Minute, Run: (*Session).installAgent},
+		Step{Name: "inventory", Timeout: 5 * time.Minute, Run: (*Session).takeInventory},
 		Step{Name: "scrub", Timeout: 10 * time.Minute, Run: (*Session).scrub},
 		Step{Name: "stop", Timeout: 10 * time.Minute, Run: (*Session).stop, Actions: p.stopActions()},
 		Step{Name: "create image", Timeout: 5 * time.Minute, Run: (*Session).createImage, Undo: (*Session).removeImage, Product: true, Actions: p.imageActions()},
@@ -75,7 +87,18 @@ func steps(p Plan) []Step {
 	if !p.inputs.Prove.Skip {
 		list = append(list, Step{Name: "prove", Run: (*Session).prove, Undo: (*Session).removeProver, Actions: p.proveActions()})
 	}
-	return append(list, Step{Name: "keep image", Timeout: 5 * time.Minute, Run: (*Session).keep, Actions: p.keepActions()})
+	if len(p.inputs.Distribute.Copies) > 0 {
+		list = append(list, Step{Name: copyStep, Run: (*Session).copyImage, Undo: (*Session).removeCopies, Product: true, Actions: p.copyActions()})
+	}
+	if !p.inputs.Distribute.Share.Empty() {
+		list = append(list, Step{Name: shareStep, Timeout: 10 * time.Minute, Run: (*Session).shareImage, Actions: p.shareActions()})
+	}
+	list = append(list, Step{Name: "store inventory", Timeout: 2 * time.Minute, Run: (*Session).storeInventory, Actions: p.storeActions()})
+	list = append(list, Step{Name: "keep image", Timeout: 5 * time.Minute, Run: (*Session).keep, Keeps: true, Actions: p.keepActions()})
+	if !p.inputs.Publish.Empty() {
+		list = append(list, Step{Name: publishStep, Timeout: 10 * time.Minute, Run: (*Session).publish, Actions: p.inputs.Publish.Actions()})
+	}
+	return list
 }
 
 // The steps that Bake adds for its undos.

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"bakehouse/bake/ami"
+	"bakehouse/bake/inventory"
 	"bakehouse/internal/await"
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
@@ -20,6 +21,9 @@ import (
 // createImage asks EC2 for an image of the stopped builder.
 func (s *Session) createImage(ctx context.Context) error {
 	name := s.plan.ImageName
+	if err := s.save(); err != nil {
+		return err
+	}
 	if err := s.journal.intend(KindImage, name); err != nil {
 		return err
 	}
@@ -46,7 +50,7 @@ func (s *Session) createImage(ctx context.Context) error {
 // imageRequest tags image and snapshots in the call itself. They carry an
 // expiry until the bake is done: an image that nobody finished is waste.
 func (p Plan) imageRequest(instance string) *ec2.CreateImageInput {
-	more := map[string]string{ami.TagBase: p.Recipe.Base.ID, ami.TagDigest: p.Digest, ami.TagInputs: partsTag(p.Recipe.Parts())}
+	more := map[string]string{inventory.Tag: p.stock, ami.TagBase: p.Recipe.Base.ID, ami.TagDigest: p.Digest, ami.TagInputs: partsTag(p.Recipe.Parts()), ami.TagEnv: p.Recipe.Environment}
 	return &ec2.CreateImageInput{
 		InstanceId: aws.String(instance), Name: aws.String(p.ImageName),
 		Description: aws.String(p.Description),
@@ -68,7 +72,12 @@ func (s *Session) findImage(ctx context.Context) (string, error) {
 }
 
 func (s *Session) describeImage(ctx context.Context, by ...types.Filter) (*types.Image, error) {
-	out, err := s.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: by})
+	return describeOwn(ctx, s.EC2, by...)
+}
+
+// describeOwn finds an image of this account, or nil.
+func describeOwn(ctx context.Context, api ami.Lister, by ...types.Filter) (*types.Image, error) {
+	out, err := api.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: by})
 	if err != nil || len(out.Images) == 0 {
 		return nil, err
 	}
@@ -177,7 +186,7 @@ func (s *Session) removeImage(ctx context.Context) error {
 // for a moment after the image is gone.
 func (s *Session) removeSnapshots(ctx context.Context) error {
 	tries := 0
-	return poll(ctx, s.Clock, pace{time.Second, 3 * time.Second}, func(ctx context.Context) (bool, error) {
+	return poll(ctx, s.Clock, pace{First: time.Second, Max: 3 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		found, err := s.describeSnapshots(ctx)
 		if err != nil {

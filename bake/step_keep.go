@@ -46,6 +46,9 @@ func (s *Session) keep(ctx context.Context) error {
 	if err := s.keepImage(ctx); err != nil {
 		return err
 	}
+	if err := s.keepCopies(ctx); err != nil {
+		return err
+	}
 	if !in.Protect {
 		return nil
 	}

@@ -339,7 +339,7 @@ func (s *Session) terminate(ctx context.Context) error {
 			return err
 		}
 	}
-	err := poll(ctx, s.Clock, pace{time.Second, 2 * time.Second}, s.terminateCall())
+	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 2 * time.Second}, s.terminateCall())
 	if err != nil {
 		return err
 	}

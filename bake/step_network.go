@@ -29,11 +29,7 @@ func (s *Session) makeGroup(ctx context.Context) error {
 	id, err := await.Creation{
 		Action: "ec2:CreateSecurityGroup", Doing: "creating security group " + name,
 		Create: func(ctx context.Context) (string, error) {
-			out, err := s.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
-				GroupName: aws.String(name), VpcId: aws.String(s.plan.Launch.VPC),
-				Description:       aws.String("SSH to the builder of bake " + s.plan.BakeID),
-				TagSpecifications: []types.TagSpecification{tagSpec(types.ResourceTypeSecurityGroup, name, s.plan.Tags)},
-			}, await.Once)
+			out, err := s.EC2.CreateSecurityGroup(ctx, s.plan.groupRequest(), await.Once)
 			if err != nil {
 				return "", err
 			}
@@ -52,21 +48,34 @@ func (s *Session) makeGroup(ctx context.Context) error {
 	return s.admit(ctx)
 }
 
+// groupRequest asks for the builder's security group, closed.
+func (p Plan) groupRequest() *ec2.CreateSecurityGroupInput {
+	return &ec2.CreateSecurityGroupInput{
+		GroupName: aws.String(p.groupName()), VpcId: aws.String(p.Launch.VPC),
+		Description:       aws.String("SSH to the builder of bake " + p.BakeID),
+		TagSpecifications: []types.TagSpecification{tagSpec(types.ResourceTypeSecurityGroup, p.groupName(), p.Tags)},
+	}
+}
+
 // admit opens port 22 of our group to the plan's source.
 func (s *Session) admit(ctx context.Context) error {
+	_, err := s.EC2.AuthorizeSecurityGroupIngress(ctx, s.plan.openRequest(s.group))
+	if err != nil && !awserr.IsExists(err) {
+		return awsfault.New("ec2:AuthorizeSecurityGroupIngress", "opening security group "+s.group+" to "+s.plan.Launch.AllowFrom, err)
+	}
+	return nil
+}
+
+// openRequest admits SSH from the plan's source to a group.
+func (p Plan) openRequest(group string) *ec2.AuthorizeSecurityGroupIngressInput {
 	perm := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(sshPort), ToPort: aws.Int32(sshPort)}
-	from, why := s.plan.Launch.AllowFrom, aws.String("the machine that bakes")
+	from, why := p.Launch.AllowFrom, aws.String("the machine that bakes")
 	if strings.Contains(from, ":") {
 		perm.Ipv6Ranges = []types.Ipv6Range{{CidrIpv6: aws.String(from), Description: why}}
 	} else {
 		perm.IpRanges = []types.IpRange{{CidrIp: aws.String(from), Description: why}}
 	}
-	_, err := s.EC2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
-		GroupId: aws.String(s.group), IpPermissions: []types.IpPermission{perm}})
-	if err != nil && !awserr.IsExists(err) {
-		return awsfault.New("ec2:AuthorizeSecurityGroupIngress", "opening security group "+s.group+" to "+from, err)
-	}
-	return nil
+	return &ec2.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(group), IpPermissions: []types.IpPermission{perm}}
 }
 
 // findGroup finds our group by its name, which holds the bake's ULID.
@@ -98,7 +107,7 @@ func (s *Session) removeGroup(ctx context.Context) error {
 	if _, stuck := s.journal.get(KindInstance, s.plan.clientToken()); stuck {
 		most = 2 // the builder could not be ended, and it will not let go of the group
 	}
-	err := poll(ctx, s.Clock, pace{time.Second, 5 * time.Second}, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		_, err := s.EC2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
 		if err == nil || awserr.IsNotFound(err) {

@@ -70,6 +70,9 @@ func (s Sweeper) plan(ctx context.Context, regions []string, decide func([]Found
 			p.dead[id] = b
 			p.Journals = append(p.Journals, b.path)
 			regions = append(regions, b.Region)
+			for _, r := range b.Resources { // copies are in other regions
+				regions = append(regions, r.Region)
+			}
 		}
 	}
 	slices.Sort(p.Journals)
@@ -115,7 +118,9 @@ func (s Sweeper) look(ctx context.Context, regions []string, dead map[string]old
 func (s Sweeper) allFound(found []Found, dead map[string]oldBake) bool {
 	for _, b := range dead {
 		for _, r := range b.Resources {
-			missing := !slices.ContainsFunc(found, func(f Found) bool { return f.BakeID == b.BakeID && f.Kind == r.Kind })
+			missing := !slices.ContainsFunc(found, func(f Found) bool {
+				return f.BakeID == b.BakeID && f.Kind == r.Kind && (r.Region == "" || f.Region == r.Region)
+			})
 			chef := r.Kind == KindChefClient || r.Kind == KindChefNode
 			if missing && r.ID == "" && !chef {
 				return false

@@ -160,7 +160,7 @@ func (s Sweeper) remove(ctx context.Context, f Found) error {
 	}
 	action, call := sweepCall(s.EC2(f.Region), f)
 	tries := 0
-	err := poll(ctx, s.Clock, pace{time.Second, 5 * time.Second}, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		done, err := call(ctx)
 		if awserr.IsNotFound(err) || (err == nil && done) {

@@ -9,6 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"bakehouse/bake/distribute"
+	"bakehouse/bake/inventory"
+	"bakehouse/bake/publish"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/chefrepo"
 	"bakehouse/internal/host"
@@ -17,7 +20,11 @@ import (
 // World is everything outside the bake that it talks to. All fields are
 // required, but for Chef and ChefLogin, which local mode does without.
 type World struct {
-	EC2      EC2
+	EC2 EC2
+	// Regions and KMS give the clients of a region, for copies and shares.
+	Regions  func(region string) distribute.EC2
+	KMS      func(region string) distribute.KMS
+	Publish  func(region string) publish.API // for images that are published
 	SSM      Parameters
 	Groups   Groups                                  // Auto Scaling; asked only for Inputs.Prove.Group
 	Identity func(context.Context) (Identity, error) // who calls AWS (STS GetCallerIdentity)
@@ -35,6 +42,8 @@ type World struct {
 	// LocalAddr is the source address that this machine uses towards another.
 	LocalAddr func(to netip.Addr) (netip.Addr, error)
 	StateDir  string // journals of running bakes
+	// Inventories is where they are kept beside the state folder; may be empty.
+	Inventories inventory.Store
 }
 
 // EC2 is the part of EC2 that a bake uses. Every method may be retried by the

@@ -94,3 +94,68 @@ func inTheWay(k ami.Image, region, bakeID string) error {
 	}
 	return nil
 }
+
+// CheckDefaults asks EC2 whether accounts encrypt every volume by default,
+// which settings alone do not tell: an image that was to be plain then has a
+// key that nobody named. Errors are fault.Usage or fault.AWS.
+func (w World) CheckDefaults(ctx context.Context, wishes Wishes, s Source) error {
+	if wishes.Empty() {
+		return nil
+	}
+	if !s.Encrypted {
+		on, err := w.encryptsByDefault(ctx, s.Region)
+		if err != nil {
+			return err
+		}
+		if s.Encrypted = on; on {
+			if err := wishes.Check(s); err != nil {
+				return fmt.Errorf("%s encrypts every volume by default: %w", s.Region, err)
+			}
+		}
+	}
+	if wishes.Share.Empty() {
+		return nil
+	}
+	for _, t := range wishes.Copies {
+		if t.KMSKey != "" {
+			continue
+		}
+		on, err := w.encryptsByDefault(ctx, t.Region)
+		if err != nil {
+			return err
+		}
+		if on {
+			return refuse("add a key of that region: "+t.Region+"=alias/NAME",
+				"%s encrypts every volume by default, and the copy there, which is to be shared, has no key", t.Region)
+		}
+	}
+	return nil
+}
+
+func (w World) encryptsByDefault(ctx context.Context, region string) (bool, error) {
+	out, err := w.EC2(region).GetEbsEncryptionByDefault(ctx, &ec2.GetEbsEncryptionByDefaultInput{})
+	if err != nil {
+		return false, awsfault.New("ec2:GetEbsEncryptionByDefault", "asking whether "+region+" encrypts every volume", err)
+	}
+	return aws.ToBool(out.EbsEncryptionByDefault), nil
+}
+
+// CheckMade checks the wishes against the image as it was made, of which EC2
+// may know more than anybody said: its key. Errors are fault.Usage or
+// fault.AWS.
+func (w World) CheckMade(ctx context.Context, wishes Wishes, region string, image types.Image) error {
+	s := Source{Region: region, Account: aws.ToString(image.OwnerId), Encrypted: Encrypted(image)}
+	if s.Encrypted {
+		var err error
+		if s.KMSKey, err = w.KeyOf(ctx, region, image); err != nil {
+			return err
+		}
+	}
+	if err := wishes.Check(s); err != nil {
+		return err
+	}
+	if wishes.Share.Empty() || !s.Encrypted {
+		return nil
+	}
+	return w.CheckKeys(ctx, Wishes{Share: wishes.Share}, s)
+}

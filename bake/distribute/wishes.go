@@ -14,6 +14,14 @@ type Target struct {
 	KMSKey string `json:"kms_key,omitempty"` // of that region: id, ARN or alias/NAME; empty: as the image is
 }
 
+// String reads like "eu-west-1, encrypted with alias/images".
+func (t Target) String() string {
+	if t.KMSKey == "" {
+		return t.Region
+	}
+	return t.Region + ", encrypted with " + t.KMSKey
+}
+
 // Wishes say where an image is to be, and who may use it.
 type Wishes struct {
 	Copies []Target `json:"copies,omitempty"`
@@ -90,4 +98,6 @@ func IsKey(s string) bool {
 	return matches(s, `[0-9a-f-]{36}|mrk-[0-9a-f]{32}|alias/[A-Za-z0-9/_-]+|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+`)
 }
 
-func matches(s, pattern string) bool { return regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(s) }
+func matches(s, pattern string) bool {
+	return regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(s)
+}
