@@ -115,6 +115,10 @@ func (c *fakeChef) drop(method, what string) error {
 	return nil
 }
 
+// fakeInventory is what a small machine says it holds.
+const fakeInventory = "[os]\nID=ubuntu\nVERSION_ID=\"24.04\"\n[arch]\namd64\n[base]\nserial: 20260101\n[kernel]\n6.8.0-1-aws\n[agent]\nboot-agent 1\n[chef]\nchef\t18.4.2-1\n" +
+	"[packages]\nnginx\t1.24.0-2ubuntu7\tamd64\tinstalled\tnginx\t1.24.0-2ubuntu7\n[end]\n"
+
 // fakeMachine answers the bake's scripts.
 type fakeMachine struct {
 	mu      sync.Mutex
@@ -151,6 +155,8 @@ func (m *fakeMachine) Run(ctx context.Context, c host.Command) error {
 		io.WriteString(out, "/usr/bin/chef-client\n")
 	case strings.Contains(c.Script, "boot_id"):
 		io.WriteString(out, strings.Repeat("x", m.boots)+"\n")
+	case strings.Contains(c.Script, "dpkg-query"):
+		io.WriteString(out, fakeInventory)
 	case strings.Contains(c.Script, "verify.sh"):
 		io.WriteString(out, "VERIFIED\n")
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +75,7 @@ func TestTheBuilderIsLockedDownAndTagged(t *testing.T) {
 }
 
 // breakers makes each step fail in its own way.
-func breakers(f *fakes) map[string]func() {
+func breakers(t *testing.T, f *fakes) map[string]func() {
 	guest := func(part string) func() {
 		return func() {
 			f.machine.on = func(_ context.Context, script string, _ io.Writer) (bool, error) {
@@ -94,11 +96,17 @@ func breakers(f *fakes) map[string]func() {
 		"install chef":   guest("command -v cinc-client"),
 		"converge":       guest("client.rb"),
 		"install agent":  guest("systemd-analyze"),
+		"inventory":      guest("dpkg-query"),
 		"scrub":          guest("verify.sh"),
 		"stop":           refuse("StopInstances"),
 		"create image":   refuse("CreateImage"),
 		"wait for image": refuse("ModifyImageAttribute"),
-		"keep image":     refuse("DeleteTags"),
+		"store inventory": func() {
+			if err := os.WriteFile(filepath.Join(f.StateDir, "inventories"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"keep image": refuse("DeleteTags"),
 	}
 }
 
@@ -110,7 +118,7 @@ func TestAFailureInEachStepUndoesWhatWasMade(t *testing.T) {
 			t.Parallel()
 			f := newFakes(t)
 			p := f.plan(t)
-			broken, ok := breakers(f)[name]
+			broken, ok := breakers(t, f)[name]
 			if !ok {
 				t.Fatalf("no test breaks step %q", name)
 			}
@@ -243,7 +251,7 @@ func TestUndoFailuresAreGathered(t *testing.T) {
 	t.Parallel()
 	f := newFakes(t)
 	p := f.plan(t)
-	breakers(f)["converge"]()
+	breakers(t, f)["converge"]()
 	f.ec2.refuse["TerminateInstances"] = "UnauthorizedOperation"
 	f.ec2.refuse["DeleteSecurityGroup"] = "DependencyViolation"
 	f.chef.refuse = "DeleteNode"

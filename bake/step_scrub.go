@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"bakehouse/bake/inventory"
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
@@ -77,7 +78,7 @@ func (s *Session) scrub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep := append(paths(files), agentconf.BinaryPath)
+	keep := append(paths(files), agentconf.BinaryPath, inventory.Path)
 	if err := s.put(ctx, runDir+"/scrub.sh", 0o700, []byte(scrubScript(clean))); err != nil {
 		return err
 	}
