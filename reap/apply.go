@@ -27,6 +27,11 @@ type Chef interface {
 // workers is how many removals run in parallel.
 const workers = 8
 
+// finishWithin bounds what a removal that has begun takes after a signal; it is
+// less than systemd's TimeoutStopSec, and more than the grace of a container,
+// whose next run finishes what is half done.
+const finishWithin = 60 * time.Second
+
 // Removal is how the removal of one node or client ended.
 type Removal struct {
 	Name   string `json:"name"`
@@ -118,7 +123,14 @@ func (r removal) remove(ctx context.Context, d Decision) Removal {
 	return out
 }
 
+// delete runs to its end once it has begun, so that a signal leaves no half:
+// it stops the run after the deletes that are under way.
 func (r removal) delete(ctx context.Context, d Decision) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
+	defer cancel()
 	if err := r.hold(ctx); err != nil {
 		return everybody{err}
 	}

@@ -178,6 +178,55 @@ func TestOneReaperAtATime(t *testing.T) {
 	}
 }
 
+// signalled is a Chef server during whose first delete the signal comes; a
+// call whose context is over does nothing, as one over HTTP.
+type signalled struct {
+	*fakeWorld
+	signal func()
+}
+
+func (s signalled) DeleteClient(ctx context.Context, name string) error {
+	s.signal()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.fakeWorld.DeleteClient(ctx, name)
+}
+
+func (s signalled) DeleteNode(ctx context.Context, name string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.fakeWorld.DeleteNode(ctx, name)
+}
+
+func TestASignalStopsAfterTheDeletesUnderWay(t *testing.T) {
+	t.Parallel()
+	f, r, all := started(t, 60)
+	r.Policy.MaxPercent = 100
+	for _, m := range all[:50] {
+		f.end(m)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stop := errors.New("SIGTERM")
+	r.Chef = signalled{f, func() { cancel(stop) }}
+	rep, err := r.Run(ctx, "one")
+	if !errors.Is(err, stop) || rep.Count(Removed) < 1 || rep.Count(Removed) > workers {
+		t.Errorf("removed %d, %v; want from 1 to %d, and the signal", rep.Count(Removed), err, workers)
+	}
+	for _, m := range all {
+		_, node := f.nodes[m.id]
+		_, client := f.clients[m.id]
+		if node != client {
+			t.Errorf("%s is half removed: node %v, client %v", m.id, node, client)
+		}
+	}
+	r.Chef = f
+	if _, err := r.Run(context.Background(), "two"); err != nil || len(f.nodes) != 10 {
+		t.Errorf("the next run: %v, %d nodes left of 10", err, len(f.nodes))
+	}
+}
+
 func TestClientOfAValidatorIsNeverRemoved(t *testing.T) {
 	t.Parallel()
 	f, r, all := started(t, 3)
@@ -279,6 +328,12 @@ func settle(t *rapid.T, f *fakeWorld, r *Reaper) {
 	for _, m := range f.machines {
 		m.hidden = time.Time{}
 	}
+	var living []string
+	for name := range f.nodes {
+		if f.machines[name].state != terminated {
+			living = append(living, name)
+		}
+	}
 	for n := range 5 {
 		f.now = f.now.Add(61 * time.Minute)
 		for name := range f.nodes {
@@ -294,6 +349,11 @@ func settle(t *rapid.T, f *fakeWorld, r *Reaper) {
 	for name := range f.nodes {
 		if m := f.machines[name]; m.state == terminated && m.place == here() {
 			t.Errorf("node %s of a terminated instance is still there", name)
+		}
+	}
+	for _, name := range living {
+		if _, there := f.nodes[name]; !there {
+			t.Errorf("node %s of a living instance is gone", name)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestYAMLInTheDocsIsValid(t *testing.T) {
 	t.Parallel()
 	fence := regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	found := 0
-	for _, path := range []string{"README.md", "docs/configuration.md"} {
+	for _, path := range []string{"README.md", "docs/configuration.md", "docs/chef-reaper.md"} {
 		for i, m := range fence.FindAllStringSubmatch(readDoc(t, path), -1) {
 			found++
 			file := filepath.Join(t.TempDir(), "bakehouse.yaml")
