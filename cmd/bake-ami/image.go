@@ -16,7 +16,7 @@ import (
 // imageFlags say what the image is called and how long it lasts.
 func imageFlags() []cli.Flag {
 	const group = "image"
-	return append(proveFlags(), []cli.Flag{
+	return append(append(proveFlags(), distributeFlags()...), []cli.Flag{
 		&cli.StringFlag{Category: group, Name: "image-name", Value: bake.DefaultImageName,
 			Usage: "call the image `TEMPLATE`, with " + strings.Join(bake.NamePlaceholders(), " ") + " filled in (image.name)"},
 		&cli.StringFlag{Category: group, Name: "description", Usage: "describe the image by `TEMPLATE`, filled in as the name is (image.description)"},
@@ -32,6 +32,9 @@ func imageInputs(c *cli.Context, file config.Image, in *bake.Inputs) (err error)
 	in.Description = cliapp.String(c, "description", file.Description)
 	in.Protect = c.Bool("protect") || file.Protect && !c.IsSet("protect")
 	in.Rebake = c.Bool("rebake")
+	if in.Distribute, err = distributeInputs(c, file); err != nil {
+		return err
+	}
 	in.DeprecateAfter, err = age("--deprecate-after", cliapp.String(c, "deprecate-after", file.DeprecateAfter))
 	return err
 }
@@ -56,4 +59,6 @@ func age(flag, text string) (time.Duration, error) {
 }
 
 // imageCommands are the commands about images that bakes have made.
-func imageCommands(d deps) []*cli.Command { return []*cli.Command{explainCommand(d)} }
+func imageCommands(d deps) []*cli.Command {
+	return []*cli.Command{explainCommand(d), copyCommand(d), shareCommand(d)}
+}
