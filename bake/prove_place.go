@@ -113,3 +113,11 @@ func (s *Session) provePlacements() []Placement {
 	where.Market = MarketOnDemand
 	return []Placement{where}
 }
+
+// ProveChannel is the channel that the proof pulls; empty: the image's.
+func (p Plan) ProveChannel() string {
+	if p.inputs.Prove.Skip {
+		return ""
+	}
+	return p.inputs.Prove.Channel
+}

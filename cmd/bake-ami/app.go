@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -24,6 +22,8 @@ type deps struct {
 	config func(path string, mustExist bool) (config.Config, error)
 	world  func(ctx context.Context, o *options) (bake.World, error)
 	now    func() time.Time
+	// objects connects to S3, for dry runs.
+	objects func(ctx context.Context, o *options) (objects, error)
 	// sweeper connects a sweep; its Reporter and StateDir are set later.
 	sweeper func(c *cli.Context, o sweepOptions) (bake.Sweeper, error)
 }
@@ -65,7 +65,7 @@ func (d deps) run(c *cli.Context) error {
 	}
 	if o.dryRun {
 		reporter.Close()
-		return d.printPlan(o.output, plan)
+		return d.tryPlans(c.Context, w, o, []bake.Plan{plan})
 	}
 	if !plan.Empty() {
 		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", plan.BakeID, plan.Recipe.Role, plan.Recipe.Base.ID, plan.Recipe.Base.Name))
@@ -112,22 +112,6 @@ func firstOf(errs ...error) error {
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// printPlan prints what would be done.
-func (d deps) printPlan(output cliapp.Output, p bake.Plan) error {
-	text := p.Text()
-	if output == cliapp.JSON {
-		b, err := json.MarshalIndent(p, "", "  ")
-		if err != nil {
-			return fmt.Errorf("rendering the plan: %w", err)
-		}
-		text = string(b) + "\n"
-	}
-	if _, err := io.WriteString(d.Stdout, text); err != nil {
-		return fmt.Errorf("printing the plan: %w", err)
 	}
 	return nil
 }

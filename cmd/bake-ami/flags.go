@@ -12,7 +12,7 @@ import (
 func flags() []cli.Flag {
 	all := []cli.Flag{
 		&cli.StringSliceFlag{Name: "role", Aliases: []string{"r"}, EnvVars: []string{"BAKEHOUSE_ROLE"}, Usage: "bake the Chef role `NAME`, repeatable: several roles are baked side by side"},
-		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "resolve everything, print the plan, change nothing"},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "resolve everything, ask EC2 for each right by dry runs, look for bucket and channel, print the plan, change nothing"},
 		&cli.StringFlag{Name: "report", Usage: "write the report (JSON) to `FILE`, also when the bake fails"},
 		&cli.StringFlag{Name: "state-dir", EnvVars: []string{"BAKEHOUSE_STATE_DIR"}, Usage: "keep the journals of running bakes in `DIR` (default: $XDG_STATE_HOME/bakehouse)"},
 		cliapp.ConfigFlag(),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +20,7 @@ func (d deps) runAll(ctx context.Context, w bake.World, o options, reporter *ui.
 	}
 	if o.dryRun {
 		reporter.Close()
-		return d.printPlans(o.output, plans)
+		return d.tryPlans(ctx, w, o, plans)
 	}
 	for _, p := range plans {
 		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", p.BakeID, p.Recipe.Role, p.Recipe.Base.ID, p.Recipe.Base.Name))
@@ -56,25 +55,4 @@ func (d deps) finishAll(o options, r bake.Reports, failed error) error {
 		}
 	}
 	return firstOf(failed, err)
-}
-
-// printPlans prints what would be done: a JSON list, or one text after the other.
-func (d deps) printPlans(output cliapp.Output, plans []bake.Plan) error {
-	if output == cliapp.JSON {
-		b, err := json.MarshalIndent(plans, "", "  ")
-		if err != nil {
-			return fmt.Errorf("rendering the plans: %w", err)
-		}
-		_, err = d.Stdout.Write(append(b, '\n'))
-		return err
-	}
-	for i, p := range plans {
-		if i > 0 {
-			fmt.Fprintln(d.Stdout)
-		}
-		if err := d.printPlan(output, p); err != nil {
-			return err
-		}
-	}
-	return nil
 }

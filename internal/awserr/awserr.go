@@ -88,6 +88,14 @@ func IsCapacity(err error) bool {
 // IsDryRunOK says that a call with DryRun would have succeeded.
 func IsDryRunOK(err error) bool { return Code(err) == "DryRunOperation" }
 
+// IsExplicitDeny says that a policy denies the call in so many words, rather
+// than that none allows it (docs.aws.amazon.com/IAM, "Troubleshoot access
+// denied error messages").
+func IsExplicitDeny(err error) bool {
+	var api interface{ ErrorMessage() string }
+	return IsAuth(err) && errors.As(err, &api) && strings.Contains(api.ErrorMessage(), "explicit deny")
+}
+
 // IsAuth says that credentials are missing, wrong or expired, or lack a
 // permission.
 func IsAuth(err error) bool {

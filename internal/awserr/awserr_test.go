@@ -71,3 +71,17 @@ func TestEveryErrorIsInItsClassAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestAnExplicitDenyIsToldApart(t *testing.T) {
+	t.Parallel()
+	say := func(code, message string) error { return &smithy.GenericAPIError{Code: code, Message: message} }
+	for err, want := range map[error]bool{
+		say("UnauthorizedOperation", "You are not authorized … with an explicit deny in a service control policy"): true,
+		say("UnauthorizedOperation", "… because no identity-based policy allows the ec2:StopInstances action"):     false,
+		say("InvalidParameterValue", "an explicit deny"):                                                           false, nil: false,
+	} {
+		if IsExplicitDeny(err) != want {
+			t.Errorf("%v: %v", err, !want)
+		}
+	}
+}
