@@ -63,7 +63,7 @@ type prover struct {
 func (s *Session) newProver() (*prover, error) {
 	in := s.plan.inputs.Prove
 	p := s.plan
-	p.tokenSuffix = "-prove"
+	p.tokenSuffix = "-prove" + s.resumed // a token of before means the instance of before
 	p.Recipe.Base.ID = s.image
 	p.Launch.InstanceProfile = in.InstanceProfile
 	p.Launch.Metadata.Tags = true // the agent reads its channel there
