@@ -67,8 +67,9 @@ type junitFailure struct {
 	Text    string `xml:",chardata"`
 }
 
-// JUnit renders bakes as test suites with a case for each step. An error
-// that is no step's is a case of its own.
+// JUnit renders bakes as test suites with a case for each step, each check of
+// the proof and each region that was copied to. An error that is none of
+// theirs is a case of its own.
 func JUnit(reports []Report) ([]byte, error) {
 	var all junitSuites
 	for _, r := range reports {
@@ -86,19 +87,30 @@ func (r Report) junit() junitSuite {
 	s := junitSuite{Name: "bake-ami " + r.Role, Time: seconds(r.Seconds), Timestamp: r.StartedAt.Format("2006-01-02T15:04:05"),
 		Out: strings.Join(r.ConvergeTail, "\n")}
 	for _, step := range r.Steps {
-		c := junitCase{Name: step.Name, Class: class, Time: seconds(step.Seconds)}
-		if step.Error != "" {
-			c.Failure = &junitFailure{Message: step.Error, Text: step.Error + "\n" + r.Next}
-			s.Failures++
+		s.add(junitCase{Name: step.Name, Class: class, Time: seconds(step.Seconds)}, step.Error, r.Next)
+	}
+	if r.Proof != nil {
+		for _, check := range r.Proof.Checks {
+			s.add(junitCase{Name: check.Name, Class: class + ".check", Time: seconds(check.Seconds)}, check.Error, "")
 		}
-		s.Cases = append(s.Cases, c)
+	}
+	for _, c := range r.Copies {
+		s.add(junitCase{Name: c.Region, Class: class + ".region", Time: seconds(c.Seconds)}, c.Error, "")
 	}
 	if r.Error != "" && s.Failures == 0 {
-		s.Cases = append(s.Cases, junitCase{Name: "result", Class: class, Time: "0", Failure: &junitFailure{Message: r.Error, Text: r.Error + "\n" + r.Next}})
-		s.Failures++
+		s.add(junitCase{Name: "result", Class: class, Time: "0"}, r.Error, r.Next)
 	}
 	s.Tests = len(s.Cases)
 	return s
+}
+
+// add adds a case, failed when there is an error.
+func (s *junitSuite) add(c junitCase, failed, next string) {
+	if failed != "" {
+		c.Failure = &junitFailure{Message: failed, Text: strings.TrimSpace(failed + "\n" + next)}
+		s.Failures++
+	}
+	s.Cases = append(s.Cases, c)
 }
 
 func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
