@@ -38,3 +38,26 @@ func TestJenkinsUsesWhatThereIs(t *testing.T) {
 		}
 	}
 }
+
+// TestTheJenkinsfileHasTheSectionsOfAPipeline reads what stands directly in
+// pipeline { }: a misspelt section is valid Groovy, which a lint passes.
+func TestTheJenkinsfileHasTheSectionsOfAPipeline(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../Jenkinsfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// jenkins.io/doc/book/pipeline/syntax, "Declarative Pipeline".
+	sections := []string{"agent", "environment", "input", "libraries", "options", "parameters", "post", "stages", "tools", "triggers", "when"}
+	var found []string
+	for _, m := range regexp.MustCompile(`(?m)^ {4}([a-z]+)\b`).FindAllStringSubmatch(string(b), -1) {
+		if found = append(found, m[1]); !slices.Contains(sections, m[1]) {
+			t.Errorf("a pipeline has no section %s", m[1])
+		}
+	}
+	for _, needed := range []string{"agent", "stages", "post"} {
+		if !slices.Contains(found, needed) {
+			t.Errorf("section %s is missing: %v", needed, found)
+		}
+	}
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what demo and test need and says what it cannot install: the lab's
-# packages, shellcheck and ruby for the lint and the stand-in's own tests, and
-# systemd for systemd-analyze.
+# packages, shellcheck and ruby for the lint and the stand-in's own tests,
+# systemd for systemd-analyze, and npm and Java for the Jenkinsfile's lint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,6 +17,9 @@ missing=()
 for p in shellcheck ruby systemd iproute2 $(go run ./test/lab deps); do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
 done
+# Node.js and Java may well be there without a package of Debian's.
+command -v npm >/dev/null 2>&1 || missing+=(npm)
+command -v java >/dev/null 2>&1 || missing+=(default-jre-headless)
 if [ ${#missing[@]} -gt 0 ]; then
 	[ "$(id -u)" = 0 ] || fail "missing packages: ${missing[*]}" "sudo apt-get install ${missing[*]}, or run this as root"
 	echo "deps: installing ${missing[*]}"
@@ -28,3 +31,4 @@ if [ ${#missing[@]} -gt 0 ]; then
 	}
 fi
 go mod download
+test/tools/npm.sh install || fail 'npm could not install npm-groovy-lint' 'see the lines above; check the npm registry that this machine uses'

@@ -15,4 +15,5 @@ git ls-files '*.sh' .ci/run | xargs shellcheck --severity=warning
 for f in $(git ls-files '*.rb' ':!test/fixtures'); do
 	ruby -wc "$f" >/dev/null
 done
+test/tools/lint-jenkinsfile.sh Jenkinsfile
 echo 'lint: ok'
