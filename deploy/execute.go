@@ -43,6 +43,7 @@ type Executor struct {
 	// Late lists the hosts there are now; nil: nobody looks for newcomers.
 	Late  func(context.Context) ([]Host, error)
 	Save  func(context.Context, *Rollout) error // stores the state; must be done when it returns
+	Gates []Gate                                // asked after each wave
 	Clock Clock
 	Board Board
 
@@ -87,7 +88,10 @@ func (x *Executor) forward(ctx context.Context, r *Rollout) error {
 		return errors.New(r.Reason)
 	}
 	for i := range r.Waves {
-		if err := x.wave(ctx, r, i, i > 0); err != nil {
+		if err := x.wave(ctx, r, i); err != nil {
+			return err
+		}
+		if err := x.hold(ctx, r, i); err != nil {
 			return err
 		}
 	}
@@ -102,7 +106,10 @@ func (x *Executor) forward(ctx context.Context, r *Rollout) error {
 		x.mu.Lock()
 		r.Waves = append(r.Waves, wave(fmt.Sprintf("late wave %d", len(r.Waves)), fresh))
 		x.mu.Unlock()
-		if err := x.wave(ctx, r, len(r.Waves)-1, false); err != nil {
+		if err := x.wave(ctx, r, len(r.Waves)-1); err != nil {
+			return err
+		}
+		if err := x.hold(ctx, r, len(r.Waves)-1); err != nil {
 			return err
 		}
 	}
@@ -123,7 +130,7 @@ func (x *Executor) newcomers(ctx context.Context, r *Rollout) ([]Host, error) {
 }
 
 // wave deploys what is open of wave i.
-func (x *Executor) wave(ctx context.Context, r *Rollout, i int, pause bool) error {
+func (x *Executor) wave(ctx context.Context, r *Rollout, i int) error {
 	w := &r.Waves[i]
 	var open []*HostRun
 	for h := range w.Hosts {
@@ -133,12 +140,6 @@ func (x *Executor) wave(ctx context.Context, r *Rollout, i int, pause bool) erro
 	}
 	if len(open) == 0 {
 		return nil
-	}
-	if pause && r.Strategy.Pause > 0 {
-		x.Board.Info(fmt.Sprintf("pause of %s before %s", r.Strategy.Pause, w.Name))
-		if err := x.Clock.Sleep(ctx, r.Strategy.Pause); err != nil {
-			return err
-		}
 	}
 	b := x.begin(w.Name, len(open))
 	for _, h := range open {

@@ -129,6 +129,11 @@ type Rollout struct {
 	Strategy Strategy   `json:"strategy"`
 	Wish     Wish       `json:"wish"`
 	Waves    []Wave     `json:"waves"`
+	// Alarms are those that the rollout watches. Whether it has a command as gate
+	// is noted, but not which: a command from a bucket must not run here.
+	Alarms  []string `json:"alarms,omitempty"`
+	Command bool     `json:"command,omitempty"`
+	Held    int      `json:"held,omitempty"` // waves whose pause is over and whose gates were asked
 }
 
 // rolloutFormat is the version of the document.

@@ -23,9 +23,12 @@ type deps struct {
 	s3     func(context.Context, awscfg.Options) (deploy.S3, error)
 	kms    func(context.Context, awscfg.Options) (keyService, error)
 	lister func(context.Context, hostOptions) (deploy.Lister, error)
-	engine func(loginOptions) (deploy.Engine, error)
-	config func(path string, mustExist bool) (config.Config, error)
-	now    func() time.Time
+	alarms func(context.Context, awscfg.Options) (deploy.CloudWatch, error)
+	// environ is the environment of this process, for the commands of gates.
+	environ func() []string
+	engine  func(loginOptions) (deploy.Engine, error)
+	config  func(path string, mustExist bool) (config.Config, error)
+	now     func() time.Time
 	// terminal says whether a person can be asked.
 	terminal func() bool
 	whoami   func() string                                // user@host

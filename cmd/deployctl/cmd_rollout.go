@@ -18,6 +18,9 @@ type rolloutOptions struct {
 	resume   string // id of a rollout to go on with
 	dryRun   bool
 	junit    string // file
+	html     string // file
+	gates    gateOptions
+	webhook  *deploy.Webhook // nil: nobody is told
 }
 
 // loginOptions says how hosts are logged in to.
@@ -45,6 +48,7 @@ func rolloutFlags() []cli.Flag {
 		&cli.IntFlag{Name: "ssh-port", Value: 22, Usage: "on `PORT`"},
 		&cli.StringSliceFlag{Name: "known-hosts", EnvVars: []string{"BAKEHOUSE_KNOWN_HOSTS"}, Usage: "trust the host keys and @cert-authority lines in `FILE` alone (default: the keys that Ohai saved in each Chef node)"},
 		&cli.StringFlag{Name: "junit", Usage: "write a JUnit report to `FILE`"},
+		&cli.StringFlag{Name: "html", Usage: "write a report as a page to `FILE`"},
 	}
 }
 
@@ -58,7 +62,7 @@ func rolloutCommand(d deps) *cli.Command {
 			"When the canary fails, or more than --max-unhealthy hosts, the channel goes back and every touched host deploys again: code 4;\n" +
 			"code 7 when that fails on some. One rollout a channel: the lease in the bucket names who has it. After Ctrl-C or a crash: --resume ID.\n" +
 			"Host keys are never taken on trust: they come from --known-hosts, or from the Chef node, which only the host itself can write.",
-		Flags: append(append(commonFlags("the `CHANNEL` to roll out (default: apps.NAME.channel of the configuration)"), hostFlags()...), append(rolloutFlags(), signKeyFlag())...),
+		Flags: append(append(commonFlags("the `CHANNEL` to roll out (default: apps.NAME.channel of the configuration)"), hostFlags()...), append(append(rolloutFlags(), gateFlags()...), signKeyFlag())...),
 		Action: func(c *cli.Context) error {
 			o, err := d.rolloutOf(c)
 			if err != nil {
@@ -85,13 +89,20 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 	if o.channel == "" {
 		o.channel = o.file.Channel
 	}
-	o.build, o.resume, o.dryRun, o.junit = args[0], c.String("resume"), c.Bool("dry-run"), c.String("junit")
+	o.build, o.resume, o.dryRun = args[0], c.String("resume"), c.Bool("dry-run")
+	o.junit, o.html = c.String("junit"), c.String("html")
 	o.login = loginOptions{user: c.String("ssh-user"), key: c.String("ssh-key"), port: c.Int("ssh-port"), knownHosts: c.StringSlice("known-hosts")}
 	switch {
 	case o.channel == "":
 		return o, cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
 	case o.resume != "" && (o.build != "" || o.dryRun):
 		return o, cliapp.Usagef("--resume goes on with what was planned: leave BUILD and --dry-run out")
+	}
+	if o.gates, err = gatesOf(c); err != nil {
+		return o, err
+	}
+	if o.webhook, err = d.webhookOf(c); err != nil {
+		return o, err
 	}
 	o.strategy, err = strategyOf(c)
 	return o, err

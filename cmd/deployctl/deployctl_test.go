@@ -103,6 +103,7 @@ type bench struct {
 	s3     error // of connecting
 	hall   *hall // hosts; nil: none
 	keys   keyService
+	alarms deploy.CloudWatch
 	answer string // typed at a terminal; empty: there is none
 }
 
@@ -121,7 +122,9 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 			b.bucket.options = o
 			return b.bucket, b.s3
 		},
-		kms: func(context.Context, awscfg.Options) (keyService, error) { return b.keys, nil },
+		alarms:  func(context.Context, awscfg.Options) (deploy.CloudWatch, error) { return b.alarms, nil },
+		environ: func() []string { return []string{"PATH=/usr/bin:/bin"} },
+		kms:     func(context.Context, awscfg.Options) (keyService, error) { return b.keys, nil },
 		lister: func(context.Context, hostOptions) (deploy.Lister, error) {
 			return deploy.Lister{Chef: b.hall, EC2: b.hall}, nil
 		},

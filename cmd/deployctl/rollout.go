@@ -29,6 +29,7 @@ type rolling struct {
 	board  deploy.Board
 	store  *deploy.Store
 	state  *deploy.Rollout
+	gates  []deploy.Gate
 }
 
 func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
@@ -46,7 +47,13 @@ func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
 	} else {
 		err = w.plan(ctx)
 	}
+	if err == nil {
+		err = w.o.gates.keep(w.state, o.resume != "")
+	}
 	if err != nil {
+		return err
+	}
+	if w.gates, err = d.gates(ctx, w.o); err != nil {
 		return err
 	}
 	if o.dryRun {
@@ -104,13 +111,15 @@ func (w *rolling) locked(ctx context.Context, engine deploy.Engine) error {
 		return err
 	}
 	held := lease.Hold(ctx)
+	w.tell(held, "started")
 	err = w.run(held, engine)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
+	defer w.tell(end, ended(r))
 	if rerr := lease.Release(end); rerr != nil {
 		err = errors.Join(err, fmt.Errorf("releasing the lease of %s: %w", r.Channel, rerr))
 	}
-	if perr := errors.Join(w.print(), w.junit()); err == nil {
+	if perr := errors.Join(w.print(), w.write(w.o.junit, r.JUnit), w.write(w.o.html, r.HTML)); err == nil {
 		err = perr
 	}
 	if err != nil && (r.Phase == deploy.Rolling || r.Phase == deploy.RollingBack) {
@@ -154,7 +163,7 @@ func (w *rolling) run(ctx context.Context, engine deploy.Engine) error {
 			return err
 		}
 	}
-	x := &deploy.Executor{Engine: engine, Save: w.store.Save, Clock: clock{}, Board: w.board,
+	x := &deploy.Executor{Engine: engine, Save: w.store.Save, Clock: clock{}, Board: w.board, Gates: w.gates,
 		Back: func(ctx context.Context, r *deploy.Rollout) (bool, error) { return w.p.Back(ctx, r, w.d.whoami()) }}
 	if len(r.Wish.Only) == 0 && r.Wish.Limit == 0 { // else newcomers were not meant
 		x.Late = func(ctx context.Context) ([]deploy.Host, error) {
@@ -177,21 +186,19 @@ func (w *rolling) print() error {
 			rows = append(rows, []string{wave.Name, h.Instance, h.Addr, h.Zone, string(h.State), dash(h.Problem)})
 		}
 	}
-	n := r.Counts()
-	sum := fmt.Sprintf("%d hosts: %d deployed, %d failed, %d restored, %d stuck, %d pending", r.Hosts(), n[deploy.Deployed],
-		n[deploy.Failed], n[deploy.Restored], n[deploy.Stuck], n[deploy.Pending]+n[deploy.Begun])
-	return printRows(w.d.Stdout, append(rows, []string{sum}))
+	return printRows(w.d.Stdout, append(rows, []string{r.Summary()}))
 }
 
-func (w *rolling) junit() error {
-	if w.o.junit == "" {
+// write writes a report to a file, when one is named.
+func (w *rolling) write(path string, report func(io.Writer) error) error {
+	if path == "" {
 		return nil
 	}
-	f, err := os.Create(w.o.junit)
+	f, err := os.Create(path)
 	if err != nil {
-		return fault.New(fault.Usage, "name a file that can be written", fmt.Errorf("writing JUnit report: %w", err))
+		return fault.New(fault.Unpublished, "name a file that can be written; the rollout itself is over", fmt.Errorf("writing report: %w", err))
 	}
-	return errors.Join(w.state.JUnit(io.Writer(f)), f.Close())
+	return errors.Join(report(f), f.Close())
 }
 
 // sshEngine makes the engine from keys and known hosts.

@@ -50,10 +50,11 @@ func unrecorded() map[string]map[string]string {
 			"secretsmanager:GetSecretValue": "only with a validator key in Secrets Manager; the lab's is in the Parameter Store",
 		},
 		"deployctl": {
-			"s3:ListBucket":    "S3 says 404 for a key that is not there only to who may list; without it, 403",
-			"s3:DeleteObject":  "only when gc finds a build that is old enough, which no build of this suite is",
-			"kms:GetPublicKey": "only with a signing key in KMS; the emulator has no Ed25519 keys",
-			"kms:Sign":         "only with a signing key in KMS",
+			"s3:ListBucket":             "S3 says 404 for a key that is not there only to who may list; without it, 403",
+			"s3:DeleteObject":           "only when gc finds a build that is old enough, which no build of this suite is",
+			"cloudwatch:DescribeAlarms": "only with --alarm",
+			"kms:GetPublicKey":          "only with a signing key in KMS; the emulator has no Ed25519 keys",
+			"kms:Sign":                  "only with a signing key in KMS",
 			"autoscaling:DescribeAutoScalingInstances": "only for hosts that are in an Auto Scaling group, which the lab's are not",
 		},
 	}
