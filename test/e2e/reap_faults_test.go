@@ -3,78 +3,27 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"bakehouse/internal/chefapi"
+	"bakehouse/reap"
 	"bakehouse/test/lab/moto"
 	"bakehouse/test/story"
 )
 
-// placeWithoutInstances stands before the lab's AWS and answers for EC2 in
-// regions and accounts where nothing runs, which the lab's emulator cannot:
-// with its own list of images, moto 5.2.1 serves one region of one account.
-func placeWithoutInstances(t *testing.T) string {
-	t.Helper()
-	return proxyTo(t, os.Getenv("AWS_ENDPOINT_URL"), func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		body, err := io.ReadAll(r.Body)
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		empty := err == nil && bytes.Contains(body, []byte("Action=DescribeInstances"))
-		if empty {
-			w.Header().Set("Content-Type", "text/xml")
-			fmt.Fprint(w, `<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>0</requestId><reservationSet/></DescribeInstancesResponse>`)
-		}
-		return empty
-	})
-}
-
-func TestReaperDoesNothingWhereItDoesNotBelong(t *testing.T) {
-	r := theStory(t)
-	state, config := t.TempDir(), filepath.Join(t.TempDir(), "bakehouse.yaml")
-	looked(t, state)
-	lab, err := os.ReadFile(s.world.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	elsewhere := placeWithoutInstances(t)
-	const other = "reaper:\n  accounts:\n    other: {id: \"%s\", role_arn: \"arn:aws:iam::222222222222:role/bakehouse-reaper\"}\n"
-	for _, c := range []struct {
-		what, yaml string
-		region     string
-		code       int
-		says       string
-	}{
-		{"a wrong region", "", "eu-west-1", 0, "other-place"},
-		{"a wrong account", fmt.Sprintf(other, "222222222222"), "us-east-1", 0, "other-place"},
-		{"a role of another account than configured", fmt.Sprintf(other, "333333333333"), "us-east-1", 2, "333333333333"},
-	} {
-		write(t, config, string(lab)+c.yaml)
-		tool := reaper(state, "run", "--once", "--config", config, "--region", c.region)
-		tool.Env = []string{"AWS_ENDPOINT_URL=" + elsewhere}
-		o := runTool(t, tool)
-		if o.Code != c.code || !strings.Contains(o.Stdout+o.Stderr, c.says) || strings.Contains(o.Stdout, `"removed":1`) {
-			t.Errorf("%s: exit %d, want %d:\n%s%s", c.what, o.Code, c.code, o.Stdout, o.Stderr)
-		}
-		mustBe(t, r.inst.ID, true)
-	}
-}
-
 // bookkeeper makes nodes and clients on a server as agents would, of
-// instances that nobody ever launched.
-func bookkeeper(ctx context.Context, t *testing.T, chef *chefapi.Client, ids ...string) {
+// that place.
+func bookkeeper(ctx context.Context, t *testing.T, chef *chefapi.Client, p reap.Place, ids ...string) {
 	t.Helper()
 	_, public, err := chefapi.GenerateKey()
 	if err != nil {
@@ -85,7 +34,7 @@ func bookkeeper(ctx context.Context, t *testing.T, chef *chefapi.Client, ids ...
 			t.Fatal(err)
 		}
 		err := chef.CreateNode(ctx, chefapi.Node{Name: id, Normal: map[string]any{"bakehouse": map[string]any{
-			"instance_id": id, "account": "123456789012", "region": "us-east-1"}}})
+			"instance_id": id, "account": p.Account, "region": p.Region}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,14 +110,17 @@ func deadNode(ctx context.Context, t *testing.T) string {
 	if err := s.world.Terminate(ctx, inst.ID); err != nil {
 		t.Fatal(err)
 	}
-	bookkeeper(ctx, t, s.world.Chef, inst.ID)
-	t.Cleanup(func() {
-		end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = s.world.Chef.DeleteNode(end, inst.ID)
-		_ = s.world.Chef.DeleteClient(end, inst.ID)
-	})
+	bookkeeper(ctx, t, s.world.Chef, home(), inst.ID)
+	t.Cleanup(func() { forget(inst.ID) })
 	return inst.ID
+}
+
+// forget removes node and client of a name from the lab's Chef server.
+func forget(name string) {
+	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = s.world.Chef.DeleteNode(end, name)
+	_ = s.world.Chef.DeleteClient(end, name)
 }
 
 func TestReaperSurvivesALostReply(t *testing.T) {
@@ -190,55 +142,4 @@ func TestReaperSurvivesALostReply(t *testing.T) {
 		t.Errorf("exit %d, %+v, %d replies lost\n%s", o.Code, st, lost.Load(), o.Stderr)
 	}
 	mustBe(t, id, false)
-}
-
-func TestReaperFinishesWhatARestartOfChefLeft(t *testing.T) {
-	r := theStory(t)
-	ctx := deadline(t, 2*time.Minute)
-	state := bucketState(t)
-	looked(t, state)
-	id := deadNode(ctx, t)
-	var deletes atomic.Int32
-	down := chefProxy(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if r.Method == http.MethodDelete { // the client goes, then the server does
-			deletes.Add(1)
-		}
-		if deletes.Load() > 1 {
-			panic(http.ErrAbortHandler)
-		}
-		return false
-	})
-	st, o := reapOnce(t, state, "--chef-server", down)
-	if o.Code != 7 || st.Removed != 0 {
-		t.Errorf("exit %d, want 7; %+v\n%s", o.Code, st, o.Stderr)
-	}
-	if node, client := isRegistered(t, id); !node || client {
-		t.Errorf("half done should be: no client, but the node; node %v, client %v", node, client)
-	}
-	if _, o := reapOnce(t, state); o.Code != 0 {
-		t.Errorf("the next run: exit %d\n%s", o.Code, o.Stderr)
-	}
-	mustBe(t, id, false)
-	mustBe(t, r.inst.ID, true)
-}
-
-func TestReaperWithoutRightsSaysWhichOne(t *testing.T) {
-	theStory(t)
-	ctx := deadline(t, 2*time.Minute)
-	state := bucketState(t)
-	looked(t, state)
-	id := deadNode(ctx, t)
-	// goiardi has no access lists: the proxy refuses as a Chef server does.
-	proxy := chefProxy(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if r.Method == http.MethodDelete {
-			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, `{"error":["missing delete permission"]}`)
-		}
-		return r.Method == http.MethodDelete
-	})
-	_, o := reapOnce(t, state, "--chef-server", proxy)
-	if o.Code != 3 || !strings.Contains(o.Stderr, "DELETE right on clients") {
-		t.Errorf("exit %d, want 3:\n%s", o.Code, o.Stderr)
-	}
-	mustBe(t, id, true)
 }
