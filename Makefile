@@ -44,7 +44,7 @@ bench-bake: deps build ## the same bake by bake-ami and by Packer, by turns
 	@test/tools/bench.sh packer
 
 bench-reap: build ## chef-reaper on 50,000 nodes, and on goiardi, next to a node-by-node loop
-	@go run -tags bench ./test/bench/reap
+	@go run -tags bench ./test/bench/reap $(if $(filter 1,$(WRITE)),-write docs/benchmarks.md)
 
 bench-pull: deps build ## how fast a build comes from S3, next to aws, s5cmd, zstd and tar
 	@test/tools/bench-pull.sh $(ARGS)

@@ -16,7 +16,8 @@ import (
 type ec2Server struct {
 	mu    sync.Mutex
 	ids   []string
-	dead  int // the first so many are terminated
+	where map[string]int // of ids; made at the first question for one
+	dead  int            // the first so many are terminated
 	calls map[string]int
 }
 
@@ -49,10 +50,8 @@ func (e *ec2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for i := start; i < end && only == ""; i++ {
 		e.instance(&b, i)
 	}
-	for i := range e.ids {
-		if only != "" && e.ids[i] == only {
-			e.instance(&b, i)
-		}
+	if i, known := e.index(only); known {
+		e.instance(&b, i)
 	}
 	fmt.Fprint(&b, `</reservationSet>`)
 	if end < len(e.ids) && only == "" {
@@ -60,6 +59,18 @@ func (e *ec2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	fmt.Fprint(&b, `</DescribeInstancesResponse>`)
 	_, _ = w.Write(b.Bytes())
+}
+
+// index finds an id: the loop's questions must not cost this server a search.
+func (e *ec2Server) index(id string) (int, bool) {
+	if e.where == nil {
+		e.where = make(map[string]int, len(e.ids))
+		for i, id := range e.ids {
+			e.where[id] = i
+		}
+	}
+	i, known := e.where[id]
+	return i, known
 }
 
 // instance writes an element about as long as EC2's.

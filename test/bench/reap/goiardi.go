@@ -15,23 +15,23 @@ import (
 )
 
 // onGoiardi measures on a real server.
-func onGoiardi(ctx context.Context, dir string, f fleet) (err error) {
+func onGoiardi(ctx context.Context, dir string, f fleet) ([]row, error) {
 	server, err := goiardi.Start(ctx, goiardi.Config{Dir: filepath.Join(dir, "goiardi"), Listen: netip.MustParseAddrPort("127.0.0.1:4747")})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = server.Stop(ctx) }()
 	key, err := os.ReadFile(server.AdminKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	chef, err := chefapi.New(chefapi.Config{ServerURL: server.URL, ClientName: goiardi.AdminName, Key: key})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names := ids(f.nodes)
 	if err := register(ctx, chef, names); err != nil {
-		return err
+		return nil, err
 	}
 	m := measurement{fleet: f, dir: dir, names: names, chefURL: server.URL, client: goiardi.AdminName, key: server.AdminKey, chefCalls: func() int { return -1 }}
 	return m.all(ctx)

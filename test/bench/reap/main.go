@@ -8,6 +8,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -45,17 +47,33 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	write := flag.String("write", "", "replace the section of `FILE` as well")
+	flag.Parse()
 	dir, err := os.MkdirTemp("", "bench-reap-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	fmt.Println("| fleet | what | seconds | Chef calls | EC2 calls | peak memory, MiB |\n|---|---|---|---|---|---|")
-	big := fleet{"50,000 nodes, 20,000 instances, Chef-shaped server", 50_000, 19_000, 1_000}
-	if err := shaped(ctx, dir, big); err != nil {
+	load := loadNow()
+	big, err := shaped(ctx, dir, fleet{"50,000 nodes, 20,000 instances, Chef-shaped server", 50_000, 19_000, 1_000})
+	if err != nil {
 		return err
 	}
-	return onGoiardi(ctx, dir, fleet{"2,500 nodes, 1,000 instances, goiardi", 2_500, 900, 100})
+	small, err := onGoiardi(ctx, dir, fleet{"2,500 nodes, 1,000 instances, goiardi", 2_500, 900, 100})
+	if err != nil {
+		return err
+	}
+	text := heading(load) + table(append(big, small...))
+	fmt.Print(text)
+	for _, r := range append(big, small...) {
+		if r.rss > maxRSS {
+			return fmt.Errorf("%s, %s: %d MiB at its peak, want %d at most", r.fleet, r.what, r.rss, maxRSS)
+		}
+	}
+	if *write == "" {
+		return nil
+	}
+	return replaceSection(*write, text)
 }
 
 // ids makes instance ids that are spread as EC2's are.
@@ -70,18 +88,18 @@ func ids(n int) []string {
 }
 
 // shaped measures on the servers of this program.
-func shaped(ctx context.Context, dir string, f fleet) error {
+func shaped(ctx context.Context, dir string, f fleet) ([]row, error) {
 	names := ids(f.nodes)
 	chef := &chefServer{names: slices.Sorted(slices.Values(names)), gone: map[string]bool{}, calls: map[string]int{}}
 	server := httptest.NewServer(chef)
 	defer server.Close()
 	key, _, err := chefapi.GenerateKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keyFile := filepath.Join(dir, "key.pem")
 	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
-		return err
+		return nil, err
 	}
 	m := measurement{fleet: f, dir: dir, names: names, chefURL: server.URL + "/organizations/acme", client: "reaper", key: keyFile,
 		chefCalls: func() int { chef.mu.Lock(); defer chef.mu.Unlock(); return take(chef.calls) }}
@@ -104,38 +122,60 @@ type measurement struct {
 	chefCalls                 func() int // since the last question; -1: not counted
 }
 
-func (m measurement) all(ctx context.Context) error {
+func (m measurement) all(ctx context.Context) (rows []row, err error) {
 	ec2 := &ec2Server{ids: m.names[:m.live+m.dead], dead: m.dead, calls: map[string]int{}}
 	server := httptest.NewServer(ec2)
 	defer server.Close()
-	state := filepath.Join(m.dir, "state-"+fmt.Sprint(m.nodes))
-	limits := []string{"--max-deletions", "1000000", "--max-percent", "100", "--state", state}
+	status := filepath.Join(m.dir, "status.json")
+	limits := []string{"--max-deletions", "1000000", "--max-percent", "100", "--state", filepath.Join(m.dir, "state-"+fmt.Sprint(m.nodes))}
+	once := append([]string{"run", "--once", "--status-file", status}, limits...)
 	for _, step := range []struct {
-		what string
-		args []string
+		what    string
+		args    []string
+		removes int
 	}{
-		{"plan", append([]string{"plan", "--output", "json"}, limits...)},
-		{"first run (looks, writes the ledger)", append([]string{"run", "--once"}, limits...)},
-		{fmt.Sprintf("run that removes %d", m.dead), append([]string{"run", "--once"}, limits...)},
-		{"run with nothing to do", append([]string{"run", "--once"}, limits...)},
+		{"plan", append([]string{"plan", "--output", "json"}, limits...), 0},
+		{"first run (looks, writes the ledger)", once, 0},
+		{fmt.Sprintf("run that removes %d", m.dead), once, m.dead},
+		{"run with nothing to do", once, 0},
 	} {
-		took, rss, err := m.reaper(ctx, server.URL, step.args)
-		if err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
+		r := row{fleet: m.name, what: step.what, seen: "–"}
+		if r.took, r.rss, err = m.reaper(ctx, server.URL, step.args); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.what, err)
 		}
-		fmt.Printf("| %s | %s | %.1f | %s | %d | %d |\n", m.name, step.what, took.Seconds(), m.counted(), ec2.taken(), rss>>10)
+		r.chef, r.ec2 = m.chefCalls(), ec2.taken()
+		if step.args[0] == "run" {
+			if r.seen, err = outcome(status, step.removes); err != nil {
+				return nil, fmt.Errorf("%s: %w", step.what, err)
+			}
+		}
+		rows = append(rows, r)
 	}
-	return m.loop(ctx, server.URL, ec2)
+	loop, err := m.loop(ctx, server.URL, ec2)
+	return append(rows, loop), err
 }
 
-func (m measurement) counted() string {
-	if n := m.chefCalls(); n >= 0 {
-		return fmt.Sprint(n)
+// outcome reads a run's status file: it is an error unless the run removed what
+// was dead, and nothing else. It returns how much of the fleet the search showed.
+func outcome(file string, removes int) (string, error) {
+	var st struct {
+		Removed int
+		Counts  struct{ Nodes int }
+		Reading struct {
+			Fetched int `json:"chef_fetched"`
+		}
 	}
-	return "–"
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &st)
+	}
+	if err == nil && st.Removed != removes {
+		err = fmt.Errorf("it removed %d, want %d", st.Removed, removes)
+	}
+	return fmt.Sprintf("%d of %d", st.Counts.Nodes-st.Reading.Fetched, st.Counts.Nodes), err
 }
 
-// reaper runs the built tool and returns its time and peak memory in KiB.
+// reaper runs the built tool and returns its time and peak memory in MiB.
 func (m measurement) reaper(ctx context.Context, aws string, args []string) (time.Duration, int64, error) {
 	cmd := exec.CommandContext(ctx, "bin/chef-reaper", args...)
 	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+aws, "AWS_REGION="+region, "AWS_ACCESS_KEY_ID=A", "AWS_SECRET_ACCESS_KEY=S", "AWS_EC2_METADATA_DISABLED=true",
@@ -147,7 +187,7 @@ func (m measurement) reaper(ctx context.Context, aws string, args []string) (tim
 		return 0, 0, fmt.Errorf("%w: %s", err, out.String())
 	}
 	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return time.Since(start), usage.Maxrss, nil
+	return time.Since(start), usage.Maxrss >> 10, nil
 }
 
 // loopSample bounds the loop: its cost is the same for every node.
@@ -155,36 +195,36 @@ const loopSample = 1000
 
 // loop is what a script does: list the nodes, and for each fetch the node and
 // ask EC2 for its instance.
-func (m measurement) loop(ctx context.Context, aws string, ec2 *ec2Server) error {
+func (m measurement) loop(ctx context.Context, aws string, ec2 *ec2Server) (row, error) {
 	key, err := os.ReadFile(m.key)
 	if err != nil {
-		return err
+		return row{}, err
 	}
 	chef, err := chefapi.New(chefapi.Config{ServerURL: m.chefURL, ClientName: m.client, Key: key})
 	if err != nil {
-		return err
+		return row{}, err
 	}
 	start := time.Now()
 	names, err := chef.NodeNames(ctx)
 	if err != nil {
-		return err
+		return row{}, err
 	}
 	sample := min(loopSample, len(names))
 	for _, name := range names[:sample] {
 		if _, err := chef.Node(ctx, name); err != nil {
-			return err
+			return row{}, err
 		}
 		resp, err := http.PostForm(aws, map[string][]string{"Action": {"DescribeInstances"}, "Filter.1.Name": {"instance-id"}, "Filter.1.Value.1": {name}})
 		if err != nil {
-			return err
+			return row{}, err
 		}
 		if err := resp.Body.Close(); err != nil {
-			return err
+			return row{}, err
 		}
 	}
-	took := time.Since(start).Seconds()
+	took := time.Since(start)
 	m.chefCalls()
 	scale := float64(len(names)) / float64(sample)
-	fmt.Printf("| %s | node-by-node loop, from %d nodes | %.0f | %d | %d | – |\n", m.name, sample, took*scale, len(names)+1, int(float64(ec2.taken())*scale))
-	return nil
+	return row{fleet: m.name, what: fmt.Sprintf("node-by-node loop, from %d nodes", sample), took: time.Duration(float64(took) * scale),
+		chef: len(names) + 1, ec2: int(float64(ec2.taken()) * scale), seen: "–", loop: true}, nil
 }
