@@ -56,40 +56,38 @@ func expand(ctx context.Context, file string, root *os.Root) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("neither a directory nor a regular file")
 	}
-	x := &expansion{ctx: ctx, root: root}
+	x := &expansion{root: root}
+	whole := until(ctx, f)
 	name := strings.ToLower(filepath.Base(file))
 	switch {
 	case strings.HasSuffix(name, ".zip"):
-		return x.zip(f, info.Size())
+		return x.zip(ctx, f, info.Size())
 	case strings.HasSuffix(name, ".tar"):
-		return x.tar(f)
+		return x.tar(whole)
 	case strings.HasSuffix(name, ".tar.gz"), strings.HasSuffix(name, ".tgz"):
-		z, err := gzip.NewReader(f)
+		z, err := gzip.NewReader(whole)
 		if err != nil {
 			return err
 		}
 		return x.tar(z)
 	case strings.HasSuffix(name, ".tar.bz2"), strings.HasSuffix(name, ".tbz2"):
-		return x.tar(bzip2.NewReader(f))
+		return x.tar(bzip2.NewReader(whole))
 	case strings.HasSuffix(name, ".tar.zst"), strings.HasSuffix(name, ".tzst"):
-		z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(whole, zstd.WithDecoderConcurrency(1))
 		if err != nil {
 			return err
 		}
 		defer z.Close()
 		return x.tar(z)
 	}
-	return x.write(filepath.Base(file), info.Mode(), f)
+	return x.write(filepath.Base(file), info.Mode(), whole)
 }
 
 // expansion is an archive being unpacked.
-type expansion struct {
-	ctx  context.Context
-	root *os.Root
-}
+type expansion struct{ root *os.Root }
 
 func (x *expansion) tar(r io.Reader) error {
-	tr := tar.NewReader(until(x.ctx, r))
+	tr := tar.NewReader(r)
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -124,20 +122,20 @@ func (x *expansion) entry(h *tar.Header, content io.Reader) error {
 	return fmt.Errorf("it is %s", typeName(h.Typeflag))
 }
 
-func (x *expansion) zip(f io.ReaderAt, size int64) error {
+func (x *expansion) zip(ctx context.Context, f io.ReaderAt, size int64) error {
 	zr, err := zip.NewReader(f, size)
 	if err != nil {
 		return err
 	}
 	for _, e := range zr.File {
-		if err := x.zipped(e); err != nil {
+		if err := x.zipped(ctx, e); err != nil {
 			return fmt.Errorf("entry %q: %w", e.Name, err)
 		}
 	}
 	return nil
 }
 
-func (x *expansion) zipped(e *zip.File) error {
+func (x *expansion) zipped(ctx context.Context, e *zip.File) error {
 	name, err := inside(e.Name)
 	if err != nil || name == "." {
 		return err
@@ -161,7 +159,7 @@ func (x *expansion) zipped(e *zip.File) error {
 	case !mode.IsRegular():
 		return fmt.Errorf("it is %s", kindOf(mode))
 	}
-	return x.write(name, mode, until(x.ctx, r))
+	return x.write(name, mode, until(ctx, r))
 }
 
 // inside returns an entry's name as a path below the tree.
