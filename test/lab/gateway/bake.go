@@ -73,6 +73,7 @@ func (g *Gateway) imageOf(ctx context.Context, c *call, n *node) (image, error) 
 			return image{}, err
 		}
 		im.size = doc.value("volumeSet", "item", "size")
+		im.encrypted, im.kmsKey = doc.value("volumeSet", "item", "encrypted") == "true", doc.value("volumeSet", "item", "kmsKeyId")
 	}
 	for _, disk := range indexed(c.form, "BlockDeviceMapping") {
 		if size := disk.Get("Ebs.VolumeSize"); disk.Get("DeviceName") == im.rootDevice && size != "" {
@@ -192,35 +193,6 @@ func (g *Gateway) registerImage(ctx context.Context, c *call) (reply, error) {
 	return g.forwardForm(ctx, c, c.form)
 }
 
-// copyImage needs a hypervisor that can copy; without one, the copy would
-// have no files to boot from.
-func (g *Gateway) copyImage(ctx context.Context, c *call) (reply, error) {
-	copier, ok := g.cfg.Machines.(ImageCopier)
-	if !ok {
-		return reply{}, refuse("UnsupportedOperation", "The lab's hypervisor cannot copy images")
-	}
-	g.naming.Lock()
-	defer g.naming.Unlock()
-	if err := g.checkImageName(ctx, c); err != nil {
-		return reply{}, err
-	}
-	source := c.form.Get("SourceImageId")
-	if err := g.imageExists(ctx, c, source); err != nil {
-		return reply{}, err
-	}
-	doc, rep, err := g.forwardTree(ctx, c, c.form)
-	if doc == nil {
-		return rep, err
-	}
-	entry, _ := g.images.get(source)
-	entry.cancel, entry.deprecated, entry.protected = nil, "", false
-	if err := copier.CopyImage(source, doc.value("imageId")); err != nil {
-		entry.state, entry.reason = "failed", err.Error()
-	}
-	g.images.edit(doc.value("imageId"), func(im *image) { *im = entry })
-	return withTree(c, rep, doc), nil
-}
-
 // describeSnapshots applies owners, which moto ignores (the base image's
 // snapshot would count as one's own), and shows a snapshot as pending as long
 // as its image is.
@@ -259,8 +231,14 @@ func (g *Gateway) rewriteSnapshot(n, im *node) {
 		return
 	}
 	n.set(im.value("blockDeviceMapping", "item", "ebs", "volumeSize"), "volumeSize")
-	if entry, ok := g.images.get(im.value("imageId")); ok && entry.volume != "" {
-		n.set(entry.volume, "volumeId")
+	if entry, ok := g.images.get(im.value("imageId")); ok {
+		if entry.volume != "" {
+			n.set(entry.volume, "volumeId")
+		}
+		if entry.encrypted {
+			n.set("true", "encrypted")
+			n.set(entry.kmsKey, "kmsKeyId")
+		}
 	}
 	switch im.value("imageState") {
 	case "pending":

@@ -18,7 +18,11 @@ type image struct {
 	imds        string // "" or v2.0
 	deprecated  string // RFC 3339; "" never
 	protected   bool   // from being deregistered
+	encrypted   bool
+	kmsKey      string // ARN, of an encrypted one
+	bootMode    string // of a copy: its source's; "" leaves moto's word
 	description *string
+	ready       time.Time          // before that it is pending; zero: at once
 	cancel      context.CancelFunc // of the snapshot under way
 }
 
@@ -136,6 +140,9 @@ func (g *Gateway) rewriteImage(n *node) {
 	if im.state != "" {
 		n.set(im.state, "imageState")
 	}
+	if g.cfg.Now().Before(im.ready) && im.state != "failed" {
+		n.set(pending, "imageState")
+	}
 	if im.reason != "" {
 		n.set("Server.InternalError", "stateReason", "code")
 		n.set(im.reason, "stateReason", "message")
@@ -146,6 +153,12 @@ func (g *Gateway) rewriteImage(n *node) {
 	}
 	if im.size != "" {
 		ebs.set(im.size, "volumeSize")
+	}
+	if im.encrypted {
+		ebs.set("true", "encrypted")
+	}
+	if im.bootMode != "" {
+		n.set(im.bootMode, "bootMode")
 	}
 	if im.imds != "" {
 		n.set(im.imds, "imdsSupport")

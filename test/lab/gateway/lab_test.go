@@ -39,6 +39,7 @@ type machines struct {
 	removed   []string
 	nudges    int
 	snapshots chan error // one value ends one Snapshot
+	copies    chan error // one value ends one CopyImage
 }
 
 func (m *machines) State(id string) (string, bool) {
@@ -127,7 +128,7 @@ func (s *syncBuffer) String() string {
 func newBench(t *testing.T, upstream *url.URL) *bench {
 	t.Helper()
 	b := &bench{
-		t: t, machines: &machines{states: map[string]string{}, snapshots: make(chan error, 8)},
+		t: t, machines: &machines{states: map[string]string{}, snapshots: make(chan error, 8), copies: make(chan error, 8)},
 		clock: &clock{t: time.Now()}, records: &syncBuffer{},
 	}
 	g, err := gateway.New(gateway.Config{
@@ -309,6 +310,11 @@ func otherCases() map[string]func(*bench) {
 		"image attributes are kept":                  testImageAttributes,
 		"deregistering deletes snapshots":            testDeregister,
 		"base snapshot is nobody's own":              testOwnSnapshots,
+		"copies are of their region":                 testCopy,
+		"copies are encrypted by a key of there":     testCopyEncrypted,
+		"shares are told":                            testShares,
+		"who uses an image is told":                  testReferences,
+		"parameters are found by data type and tag":  testParameterFilters,
 		"unknown actions are refused once":           testUnknownAction,
 		"dry run launches nothing":                   testDryRun,
 		"dry runs of other calls do nothing":         testDryRunsDoNothing,

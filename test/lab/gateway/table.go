@@ -26,6 +26,11 @@ func (g *Gateway) table() map[string]handler {
 		"ec2:EnableImageDeregistrationProtection":  g.enableProtection,
 		"ec2:DisableImageDeregistrationProtection": g.disableProtection,
 		"ec2:DescribeSnapshots":                    g.describeSnapshots,
+		"ec2:DescribeImageReferences":              g.describeImageReferences,
+
+		"ec2:CreateLaunchTemplate":           g.createLaunchTemplate,
+		"ec2:CreateLaunchTemplateVersion":    g.createLaunchTemplateVersion,
+		"ec2:DescribeLaunchTemplateVersions": g.describeLaunchTemplateVersions,
 
 		"ec2:DescribeNetworkInterfaces": g.describeNetworkInterfaces,
 		"ec2:DeleteNetworkInterface":    g.afterRelease,
@@ -37,10 +42,13 @@ func (g *Gateway) table() map[string]handler {
 		"autoscaling:RecordLifecycleActionHeartbeat": g.recordHeartbeat,
 		"cloudformation:SignalResource":              g.signalResource,
 
+		"kms:DescribeKey": g.describeKey,
+
 		"ssm:SendCommand":          g.sendCommand,
 		"ssm:GetCommandInvocation": g.getCommandInvocation,
 		"ssm:CancelCommand":        g.cancelCommand,
 
+		"ssm:DescribeParameters":  g.describeParameters,
 		"ssm:GetParameter":        g.getParameter,
 		"ssm:GetParameters":       g.getParameters,
 		"ssm:GetParametersByPath": g.getParametersByPath,
