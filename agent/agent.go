@@ -25,12 +25,15 @@ import (
 // run wanted (exit code 35 or 37). The next boot resumes in the same stage.
 var ErrRebooting = errors.New("rebooting as the Chef run asked; first boot resumes afterwards")
 
-// Deps is the world around an Agent. Every field but Trace is required.
+// Deps is the world around an Agent. Every field but Trace is required;
+// Broker where the configuration names one.
 type Deps struct {
 	Root     string // prefix of every path the agent touches; "/" outside tests
 	Metadata Metadata
 	// Cloud is called once the region is known, at most once per run.
 	Cloud func(ctx context.Context, region string) (Cloud, error)
+	// Broker is called only where the configuration names one.
+	Broker func(ctx context.Context, region, caFile string) (Broker, error)
 	// Chef speaks to the server as the client that the configuration names.
 	Chef   func(chefapi.Config) (Chef, error)
 	NewKey func() (privatePEM, publicPEM []byte, err error)

@@ -42,6 +42,20 @@ const connections = 16
 // NewCloud makes the Cloud of a real instance. The S3 client stays concrete:
 // held in an interface, every method of it would be linked in.
 func NewCloud(a AWS) Cloud {
+	api := newAPI(a)
+	cfg := api.cfg
+	return Cloud{
+		Secrets: &secrets{api: api, inMemory: inMemory},
+		Groups:  &lifecycle{api},
+		Stacks:  &stacks{api},
+		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
+			o.UsePathStyle = a.Endpoint != "" // an endpoint of one's own seldom has a host name per bucket
+		})},
+	}
+}
+
+// newAPI makes what signs and sends requests for a.
+func newAPI(a AWS) *jsonAPI {
 	name, version, _ := strings.Cut(a.Agent, "/")
 	cfg := aws.Config{Region: a.Region, RetryMaxAttempts: 5, HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = connections
@@ -58,15 +72,7 @@ func NewCloud(a AWS) Cloud {
 	} else {
 		cfg.Credentials = aws.NewCredentialsCache(ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = a.Metadata.client }))
 	}
-	api := &jsonAPI{cfg: cfg, agent: a.Agent, http: &http.Client{Timeout: 30 * time.Second}, now: time.Now}
-	return Cloud{
-		Secrets: &secrets{api: api, inMemory: inMemory},
-		Groups:  &lifecycle{api},
-		Stacks:  &stacks{api},
-		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
-			o.UsePathStyle = a.Endpoint != "" // an endpoint of one's own seldom has a host name per bucket
-		})},
-	}
+	return &jsonAPI{cfg: cfg, agent: a.Agent, http: &http.Client{Timeout: 30 * time.Second}, now: time.Now}
 }
 
 // jsonAPI calls the AWS services that speak JSON 1.1 with one small request

@@ -2,16 +2,11 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
-	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
-	"bakehouse/release"
 )
 
 // Identity is who the instance is, as its metadata service says.
@@ -72,48 +67,4 @@ func firstOf(values ...string) string {
 		}
 	}
 	return ""
-}
-
-// chefName is what a Chef server takes as the name of a node or client.
-var chefName = regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`)
-
-// check finds what is wrong with a configuration, before anything is done.
-func check(c agentconf.Config) error {
-	u, err := url.Parse(c.Chef.ServerURL)
-	switch {
-	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
-		return fmt.Errorf("reading agent configuration: chef.server_url %q is not an http(s) URL", c.Chef.ServerURL)
-	case c.Chef.ValidationClient == "":
-		return errors.New("reading agent configuration: chef.validation_client is empty")
-	case c.Chef.NodePrefix != "" && !chefName.MatchString(c.Chef.NodePrefix):
-		return fmt.Errorf("reading agent configuration: chef.node_prefix %q has characters that Chef refuses", c.Chef.NodePrefix)
-	case len(c.Chef.RunList) == 0:
-		return errors.New("reading agent configuration: chef.run_list is empty")
-	}
-	if _, _, err := splitRef(c.Chef.ValidatorKey); err != nil {
-		return fmt.Errorf("reading agent configuration: chef.validator_key: %w", err)
-	}
-	if c.App == nil {
-		return nil
-	}
-	for _, f := range []struct{ key, value string }{
-		{"name", c.App.Name}, {"bucket", c.App.Bucket}, {"channel", c.App.Channel}, {"root", c.App.Root}, {"unit", c.App.Unit},
-	} {
-		if f.value == "" {
-			return fmt.Errorf("reading agent configuration: app.%s is empty", f.key)
-		}
-	}
-	switch _, err := release.ParseKeyring(c.App.PublicKeys); {
-	case err != nil:
-		return fmt.Errorf("reading agent configuration: app.public_keys: %w", err)
-	case len(c.App.PublicKeys) == 0 && !c.App.AllowUnsigned:
-		return errors.New("reading agent configuration: app.public_keys is empty, and app.allow_unsigned is not set")
-	}
-	if err := checkService(c.App); err != nil {
-		return fmt.Errorf("reading agent configuration: app.%w", err)
-	}
-	if !strings.HasPrefix(c.App.Root, "/") || strings.Trim(c.App.Root, "/") == "" {
-		return fmt.Errorf("reading agent configuration: app.root %q is not an absolute directory", c.App.Root)
-	}
-	return nil
 }

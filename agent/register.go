@@ -152,9 +152,12 @@ func publicOf(private []byte) (publicPEM []byte, mark string, err error) {
 }
 
 // announce registers the public key under the node's name, signed by the
-// validator. When the name is taken, a request signed with our own key tells
+// validator or by way of the broker. When the name is taken, a request signed with our own key tells
 // whose it is: an earlier run of ours may have died before it noted success.
 func (s *session) announce(ctx context.Context, self Chef, public []byte) error {
+	if s.conf.Chef.BrokerURL != "" { // the safest source, and never a detour to another one
+		return s.enrol(ctx, public)
+	}
 	cloud, err := s.connect(ctx)
 	if err != nil {
 		return err
@@ -203,6 +206,8 @@ func (s *session) createNode(ctx context.Context, self Chef) error {
 		Environment: s.environment(),
 		RunList:     s.conf.Chef.RunList,
 		Normal:      s.firstAttributes(),
+		PolicyName:  s.conf.Chef.PolicyName,
+		PolicyGroup: s.conf.Chef.PolicyGroup,
 	}
 	err := self.CreateNode(ctx, want)
 	if !errors.Is(err, chefapi.ErrExists) {
@@ -213,10 +218,11 @@ func (s *session) createNode(ctx context.Context, self Chef) error {
 		return fmt.Errorf("reading node %s: %w", want.Name, err)
 	}
 	normal := merged(have.Normal, want.Normal)
-	if have.Environment == want.Environment && slices.Equal(have.RunList, want.RunList) && reflect.DeepEqual(have.Normal, normal) {
+	if have.Environment == want.Environment && have.PolicyName == want.PolicyName && have.PolicyGroup == want.PolicyGroup && slices.Equal(have.RunList, want.RunList) && reflect.DeepEqual(have.Normal, normal) {
 		return nil
 	}
 	have.Environment, have.RunList, have.Normal = want.Environment, want.RunList, normal
+	have.PolicyName, have.PolicyGroup = want.PolicyName, want.PolicyGroup
 	return wrap("updating node "+want.Name, self.UpdateNode(ctx, have))
 }
 

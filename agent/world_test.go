@@ -49,6 +49,7 @@ type world struct {
 	secretErr  error
 	identErr   error
 	trace      func(Point) error
+	broker     func(context.Context, string, string) (Broker, error)
 	secretHook func()
 	notice     func(n int) (Notice, error) // the n-th look, from 1
 	looks      int
@@ -161,6 +162,7 @@ func (w *world) agent() *Agent {
 			return Cloud{Secrets: w, Store: w, Groups: &w.groups, Stacks: &w.groups}, nil
 		},
 		Chef:   w.chef.dial,
+		Broker: w.broker,
 		NewKey: w.newKey,
 	})
 	if err != nil {

@@ -73,6 +73,7 @@ func chefFlags() []cli.Flag {
 		&cli.StringFlag{Category: group, Name: "chef-ca-file", Usage: "PEM `FILE` that the Chef server's certificate is checked by, here, in the builder and in the image (chef.ca_file)"},
 		&cli.StringFlag{Category: group, Name: "validation-client", Usage: "`NAME` that instances register with (chef.validation_client)"},
 		&cli.StringFlag{Category: group, Name: "validator-key", Usage: "where instances fetch its key at boot: `ssm:NAME`, secretsmanager:NAME or file:PATH (chef.validator_key)"},
+		&cli.StringFlag{Category: group, Name: "broker-url", Usage: "`URL` of the chef-broker that registers instances without that key (chef.broker_url)"},
 		&cli.StringFlag{Category: group, Name: "chef-mode", Value: bake.ChefServerMode, Usage: "converge against the `MODE`: server, or local: ship the chef-repo (bake.chef_mode)"},
 		&cli.StringFlag{Category: group, Name: "chef-repo", Usage: "`DIR` of the chef-repo for local mode (bake.chef_repo)"},
 		&cli.StringFlag{Category: group, Name: "chef-package", Usage: "install Chef from this .deb, `PATH|URL`, if the base image has none; by converging you accept its licence (bake.chef_package)"},

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/bake"
+	"bakehouse/bake/inventory"
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
@@ -26,6 +27,8 @@ type options struct {
 	stateDir string
 	report   string
 	files    artifacts
+	bucket   inventory.Bucket // of inventories; without a name: none
+	started  time.Time
 	dryRun   bool
 	output   cliapp.Output
 }
@@ -48,6 +51,9 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 	if o.files, err = readArtifacts(c); err != nil {
 		return o, err
 	}
+	if o.bucket, err = inventoryBucket(cliapp.String(c, "inventory", file.Image.Inventory)); err != nil {
+		return o, err
+	}
 	if o.stateDir = c.String("state-dir"); o.stateDir == "" {
 		o.stateDir = d.defaultState()
 	}
@@ -60,6 +66,7 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 		if err != nil {
 			return o, err
 		}
+		in.InventoryInS3 = o.bucket.Name != ""
 		o.roles = append(o.roles, in)
 	}
 	o.in = o.roles[0]
@@ -185,6 +192,7 @@ func agentConfig(c *cli.Context, file config.Config, role string) (agentconf.Con
 		ServerURL:        cliapp.String(c, "chef-server", file.Chef.ServerURL),
 		ValidationClient: cliapp.String(c, "validation-client", file.Chef.ValidationClient),
 		ValidatorKey:     cliapp.String(c, "validator-key", file.Chef.ValidatorKey),
+		BrokerURL:        cliapp.String(c, "broker-url", file.Chef.BrokerURL),
 	}}
 	agentSettings(&conf, file.Agent)
 	for _, name := range slices.Sorted(maps.Keys(file.Apps)) {

@@ -36,6 +36,7 @@ func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*age
 		Root:     "/",
 		Metadata: metadata,
 		Cloud:    connect(metadata),
+		Broker:   broker(metadata, conf.Chef.BrokerURL),
 		Chef:     dialChef,
 		NewKey:   chefapi.GenerateKey,
 		Runner:   agent.Exec{},
@@ -71,17 +72,29 @@ func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*age
 // connect makes the AWS clients for the instance's region.
 func connect(metadata *agent.IMDS) func(context.Context, string) (agent.Cloud, error) {
 	return func(_ context.Context, region string) (agent.Cloud, error) {
-		return agent.NewCloud(agent.AWS{
-			Region:   region,
-			Endpoint: os.Getenv("AWS_ENDPOINT_URL"),
-			Keys: aws.Credentials{
-				AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
-				SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
-				SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
-			},
-			Metadata: metadata,
-			Agent:    "bakehouse-boot-agent/" + versionOf(),
-		}), nil
+		return agent.NewCloud(reach(metadata, region)), nil
+	}
+}
+
+// broker makes the client of the registration broker.
+func broker(metadata *agent.IMDS, address string) func(context.Context, string, string) (agent.Broker, error) {
+	return func(_ context.Context, region, caFile string) (agent.Broker, error) {
+		return agent.NewBroker(address, caFile, reach(metadata, region))
+	}
+}
+
+// reach says how this machine reaches AWS.
+func reach(metadata *agent.IMDS, region string) agent.AWS {
+	return agent.AWS{
+		Region:   region,
+		Endpoint: os.Getenv("AWS_ENDPOINT_URL"),
+		Keys: aws.Credentials{
+			AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
+			SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+			SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
+		},
+		Metadata: metadata,
+		Agent:    "bakehouse-boot-agent/" + versionOf(),
 	}
 }
 

@@ -41,14 +41,15 @@ const (
 
 // Config is the whole of agent.json.
 type Config struct {
-	Role        string `json:"role"`
-	Environment string `json:"environment"`      // Chef environment; the instance tag bakehouse:environment wins
-	BakeID      string `json:"bake_id"`          // ULID of the bake that made the image
-	Region      string `json:"region,omitempty"` // empty: the instance's own region, from IMDS
-	Chef        Chef   `json:"chef"`
-	Leave       Leave  `json:"leave,omitzero"`
-	Group       Group  `json:"group,omitzero"`
-	App         *App   `json:"app,omitempty"` // nil: the image has no app to pull
+	Role        string  `json:"role"`
+	Environment string  `json:"environment,omitempty"` // Chef environment; the instance tag bakehouse:environment wins
+	BakeID      string  `json:"bake_id"`               // ULID of the bake that made the image
+	Region      string  `json:"region,omitempty"`      // empty: the instance's own region, from IMDS
+	Chef        Chef    `json:"chef"`
+	Leave       Leave   `json:"leave,omitzero"`
+	Metrics     Metrics `json:"metrics,omitzero"`
+	Group       Group   `json:"group,omitzero"`
+	App         *App    `json:"app,omitempty"` // nil: the image has no app to pull
 	// Attributes are normal attributes that every instance's node starts with.
 	Attributes map[string]any `json:"attributes,omitempty"`
 }
@@ -60,14 +61,20 @@ type Chef struct {
 	ValidationClient string `json:"validation_client"` // for example chef-validator
 	// ValidatorKey names where the validator's private key is fetched at boot:
 	// ssm:/parameter/name, secretsmanager:name-or-arn, or file:/run/path (tmpfs only).
-	ValidatorKey string   `json:"validator_key"`
-	NodePrefix   string   `json:"node_prefix,omitempty"` // node name = prefix + instance id
-	RunList      []string `json:"run_list"`              // usually ["role[web]"]
+	ValidatorKey string `json:"validator_key,omitempty"`
+	// BrokerURL names the broker that registers instances without a secret; it
+	// wins over ValidatorKey. https only.
+	BrokerURL  string   `json:"broker_url,omitempty"`
+	NodePrefix string   `json:"node_prefix,omitempty"` // node name = prefix + instance id
+	RunList    []string `json:"run_list,omitempty"`    // usually ["role[web]"]; empty with a policy
+	// PolicyName and PolicyGroup name a policy (Policyfile) instead of a run list.
+	PolicyName  string `json:"policy_name,omitempty"`
+	PolicyGroup string `json:"policy_group,omitempty"`
 	// RegisterWithin bounds the attempts to register with a server that does not
 	// answer or answers 5xx or 429; 0 means 10m.
-	RegisterWithin Duration `json:"register_within,omitempty"`
-	Attempts       int      `json:"attempts"` // converge attempts before first boot fails; 0 means 3
-	Timeout        Duration `json:"timeout"`  // of one converge; 0 means 30m
+	RegisterWithin Duration `json:"register_within,omitzero"`
+	Attempts       int      `json:"attempts,omitzero"` // converge attempts before first boot fails; 0 means 3
+	Timeout        Duration `json:"timeout,omitzero"`  // of one converge; 0 means 30m
 	// OnFailure says what a converge that failed for good means: OnFailureFail
 	// (also when empty) ends first boot, OnFailureContinue goes on to the app.
 	OnFailure string `json:"on_failure,omitempty"`
@@ -77,11 +84,18 @@ type Chef struct {
 // answers; the group itself is named by the instance's tags in its metadata.
 type Group struct {
 	LaunchHook    string   `json:"launch_hook,omitempty"`    // answered with the outcome of first boot
-	LaunchWithin  Duration `json:"launch_within,omitempty"`  // time for first boot, kept up by heartbeats; 0 means 30m
+	LaunchWithin  Duration `json:"launch_within,omitzero"`   // time for first boot, kept up by heartbeats; 0 means 30m
 	TerminateHook string   `json:"terminate_hook,omitempty"` // answered once the instance has left
 	// SignalStack tells the CloudFormation stack in the instance's tags of the
 	// outcome of first boot.
 	SignalStack bool `json:"signal_stack,omitempty"`
+}
+
+// Metrics says what is counted where, beside the journal.
+type Metrics struct {
+	// EMF is the CloudWatch namespace under which lines in the embedded metric
+	// format go to standard output, and so to the journal and its agent; empty: none.
+	EMF string `json:"emf,omitempty"`
 }
 
 // The values of Leave.OnRebalance.
@@ -92,8 +106,8 @@ const (
 
 // Leave says how an instance goes when its end is announced.
 type Leave struct {
-	Drain        string   `json:"drain,omitempty"`         // program run before the app is stopped; absolute path
-	DrainTimeout Duration `json:"drain_timeout,omitempty"` // of that program; 0 means 1m, less when the notice leaves less
+	Drain        string   `json:"drain,omitempty"`        // program run before the app is stopped; absolute path
+	DrainTimeout Duration `json:"drain_timeout,omitzero"` // of that program; 0 means 1m, less when the notice leaves less
 	// OnRebalance says what a rebalance recommendation alone means:
 	// OnRebalanceNote (also when empty) or OnRebalanceLeave.
 	OnRebalance string `json:"on_rebalance,omitempty"`
@@ -110,8 +124,8 @@ type App struct {
 	Root    string `json:"root"`            // for example /srv/web; releases/, current and shared/ live below
 	Owner   string `json:"owner,omitempty"` // user that may read the release; empty: root
 	Unit    string `json:"unit"`            // systemd unit, for example web.service
-	Keep    int    `json:"keep"`            // releases kept on disk; 0 means 3
-	Health  Health `json:"health"`
+	Keep    int    `json:"keep,omitzero"`   // releases kept on disk; 0 means 3
+	Health  Health `json:"health,omitzero"`
 	// Service, when set, has the agent render Unit; else the Chef run brings it.
 	Service *Service `json:"service,omitempty"`
 
@@ -139,11 +153,11 @@ type Service struct {
 // the unit is active, which for a unit of Type=notify means that the app itself
 // has said so.
 type Health struct {
-	URL     string   `json:"url"`               // HTTP 2xx means healthy
+	URL     string   `json:"url,omitempty"`     // HTTP 2xx means healthy
 	TCP     string   `json:"tcp,omitempty"`     // HOST:PORT that takes connections
 	Command string   `json:"command,omitempty"` // run by sh as the app's owner in the release; 0 means healthy
 	Hold    Duration `json:"hold,omitzero"`     // how long the checks must go on passing
-	Timeout Duration `json:"timeout"`           // 0 means 60s
+	Timeout Duration `json:"timeout,omitzero"`  // 0 means 60s
 }
 
 // Parse reads agent.json strictly: an unknown key is an error.
