@@ -18,6 +18,17 @@ type Reports struct {
 	Bakes  []Report `json:"bakes"`
 }
 
+// AllOf gathers the reports of one run.
+func AllOf(bakes []Report) Reports {
+	out := Reports{Result: "done", Bakes: bakes}
+	for _, r := range bakes {
+		if r.Result != "done" && r.Result != "reused" {
+			out.Result = "failed"
+		}
+	}
+	return out
+}
+
 // JSON renders the reports, indented, with a final newline.
 func (r Reports) JSON() ([]byte, error) {
 	b, err := json.MarshalIndent(r, "", "  ")
@@ -46,7 +57,7 @@ func (w World) ResolveAll(ctx context.Context, ins []Inputs) ([]Plan, error) {
 // is an error; the error's kind is that of the first failed role, but
 // fault.Leftover when something could not be removed for any of them.
 func (w World) BakeAll(ctx context.Context, plans []Plan) (Reports, error) {
-	out, errs := Reports{Result: "done", Bakes: make([]Report, len(plans))}, make([]error, len(plans))
+	out, errs := Reports{Bakes: make([]Report, len(plans))}, make([]error, len(plans))
 	var roles []string
 	var wait sync.WaitGroup
 	for i, p := range plans {
@@ -54,12 +65,7 @@ func (w World) BakeAll(ctx context.Context, plans []Plan) (Reports, error) {
 		wait.Go(func() { out.Bakes[i], errs[i] = w.of(p.Recipe.Role).Bake(ctx, p) })
 	}
 	wait.Wait()
-	for _, r := range out.Bakes {
-		if r.Result != "done" {
-			out.Result = "failed"
-		}
-	}
-	return out, together(roles, errs)
+	return AllOf(out.Bakes), together(roles, errs)
 }
 
 // of is the same world, whose steps are reported under a role's name.

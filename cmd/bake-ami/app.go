@@ -12,7 +12,6 @@ import (
 	"bakehouse/bake"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
-	"bakehouse/internal/fault"
 	"bakehouse/internal/ui"
 )
 
@@ -24,6 +23,9 @@ type deps struct {
 	now    func() time.Time
 	// objects connects to S3, for dry runs.
 	objects func(ctx context.Context, o *options) (objects, error)
+	images  func(ctx context.Context, o *diffOptions) (images, error)
+	// catalog connects the commands about images that are there.
+	catalog func(ctx context.Context, o catalogOptions) (catalog, error)
 	// sweeper connects a sweep; its Reporter and StateDir are set later.
 	sweeper func(c *cli.Context, o sweepOptions) (bake.Sweeper, error)
 }
@@ -51,9 +53,10 @@ func (d deps) run(c *cli.Context) error {
 	}
 	reporter := d.reporter(o.output)
 	defer reporter.Close()
+	o.started = d.now()
 	w, err := d.world(c.Context, &o)
 	if err != nil {
-		return err
+		return d.refused(o, err)
 	}
 	w.Reporter, w.StateDir = reporter, o.stateDir
 	if len(o.roles) > 1 {
@@ -61,7 +64,7 @@ func (d deps) run(c *cli.Context) error {
 	}
 	plan, err := w.Resolve(c.Context, o.in)
 	if err != nil {
-		return err
+		return d.refused(o, err)
 	}
 	if o.dryRun {
 		reporter.Close()
@@ -71,6 +74,7 @@ func (d deps) run(c *cli.Context) error {
 		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", plan.BakeID, plan.Recipe.Role, plan.Recipe.Base.ID, plan.Recipe.Base.Name))
 	}
 	report, err := w.Bake(c.Context, plan)
+	w.AddInventory(c.Context, &report)
 	reporter.Close()
 	return d.finish(o, report, err)
 }
@@ -82,13 +86,7 @@ func (d deps) finish(o options, report bake.Report, failed error) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	if o.report != "" {
-		if err := os.WriteFile(o.report, text, 0o644); err != nil {
-			err = fault.New(fault.Unpublished, "the bake itself is over; its result is on stdout", fmt.Errorf("writing the report: %w", err))
-			failed = firstOf(failed, err)
-		}
-	}
-	failed = firstOf(failed, o.files.write([]bake.Report{report}))
+	failed = firstOf(failed, o.writeReport([]bake.Report{report}), o.files.write([]bake.Report{report}))
 	d.announce(o.output, []bake.Report{report})
 	switch {
 	case o.output == cliapp.JSON:

@@ -16,7 +16,7 @@ import (
 // imageFlags say what the image is called and how long it lasts.
 func imageFlags() []cli.Flag {
 	const group = "image"
-	return append(append(proveFlags(), distributeFlags()...), []cli.Flag{
+	return append(append(append(proveFlags(), distributeFlags()...), publishFlags()...), []cli.Flag{
 		&cli.StringFlag{Category: group, Name: "image-name", Value: bake.DefaultImageName,
 			Usage: "call the image `TEMPLATE`, with " + strings.Join(bake.NamePlaceholders(), " ") + " filled in (image.name)"},
 		&cli.StringFlag{Category: group, Name: "description", Usage: "describe the image by `TEMPLATE`, filled in as the name is (image.description)"},
@@ -33,6 +33,9 @@ func imageInputs(c *cli.Context, file config.Image, in *bake.Inputs) (err error)
 	in.Protect = c.Bool("protect") || file.Protect && !c.IsSet("protect")
 	in.Rebake = c.Bool("rebake")
 	if in.Distribute, err = distributeInputs(c, file); err != nil {
+		return err
+	}
+	if in.Publish, err = publishWishes(c, file); err != nil {
 		return err
 	}
 	in.DeprecateAfter, err = age("--deprecate-after", cliapp.String(c, "deprecate-after", file.DeprecateAfter))
@@ -60,5 +63,6 @@ func age(flag, text string) (time.Duration, error) {
 
 // imageCommands are the commands about images that bakes have made.
 func imageCommands(d deps) []*cli.Command {
-	return []*cli.Command{explainCommand(d), copyCommand(d), shareCommand(d)}
+	return []*cli.Command{explainCommand(d), diffCommand(d), copyCommand(d), shareCommand(d),
+		publishCommand(d), listCommand(d), showCommand(d), pruneCommand(d), resumeCommand(d)}
 }

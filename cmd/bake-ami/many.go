@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"bakehouse/bake"
 	"bakehouse/internal/cliapp"
-	"bakehouse/internal/fault"
 	"bakehouse/internal/ui"
 )
 
@@ -16,7 +14,7 @@ import (
 func (d deps) runAll(ctx context.Context, w bake.World, o options, reporter *ui.Reporter) error {
 	plans, err := w.ResolveAll(ctx, o.roles)
 	if err != nil {
-		return err
+		return d.refused(o, err)
 	}
 	if o.dryRun {
 		reporter.Close()
@@ -26,6 +24,9 @@ func (d deps) runAll(ctx context.Context, w bake.World, o options, reporter *ui.
 		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", p.BakeID, p.Recipe.Role, p.Recipe.Base.ID, p.Recipe.Base.Name))
 	}
 	reports, err := w.BakeAll(ctx, plans)
+	for i := range reports.Bakes {
+		w.AddInventory(ctx, &reports.Bakes[i])
+	}
 	reporter.Close()
 	return d.finishAll(o, reports, err)
 }
@@ -37,12 +38,7 @@ func (d deps) finishAll(o options, r bake.Reports, failed error) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	if o.report != "" {
-		if err := os.WriteFile(o.report, text, 0o644); err != nil {
-			failed = firstOf(failed, fault.New(fault.Unpublished, "the bakes themselves are over; their result is on stdout", fmt.Errorf("writing the report: %w", err)))
-		}
-	}
-	failed = firstOf(failed, o.files.write(r.Bakes))
+	failed = firstOf(failed, o.writeReport(r.Bakes), o.files.write(r.Bakes))
 	d.announce(o.output, r.Bakes)
 	if o.output == cliapp.JSON {
 		_, err = d.Stdout.Write(text)

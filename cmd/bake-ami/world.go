@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"bakehouse/bake"
+	"bakehouse/bake/inventory"
 	"bakehouse/internal/awscfg"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/cliapp"
@@ -35,7 +36,7 @@ const chefTimeout = 10 * time.Second
 const dialEvery = 500 * time.Millisecond
 
 func realDeps(p cliapp.Process) deps {
-	return deps{Process: p, config: config.Load, now: time.Now, world: connect, objects: connectObjects, sweeper: connectSweep}
+	return deps{Process: p, config: config.Load, now: time.Now, world: connect, images: connectImages, objects: connectObjects, sweeper: connectSweep, catalog: connectCatalog}
 }
 
 // connect makes the clients of a bake and checks that there are credentials.
@@ -49,8 +50,9 @@ func connect(ctx context.Context, o *options) (bake.World, error) {
 		return bake.World{}, err
 	}
 	o.in.Region = cfg.Region
-	w := bake.World{EC2: ec2.NewFromConfig(cfg), Regions: regions(cfg), KMS: keyService(cfg), SSM: ssm.NewFromConfig(cfg), Groups: autoscaling.NewFromConfig(cfg), Identity: identity(sts.NewFromConfig(cfg)),
-		Connect: dial, ConnectSSM: bySSM(ssm.NewFromConfig(cfg)), Clock: clock{}, PublicAddr: publicAddr, LocalAddr: localAddr}
+	kept := withBucket(cfg, inventory.Store{Dir: o.stateDir, Bucket: o.bucket})
+	w := bake.World{EC2: ec2.NewFromConfig(cfg), Regions: regions(cfg), Publish: publishers(cfg), KMS: keyService(cfg), SSM: ssm.NewFromConfig(cfg), Groups: autoscaling.NewFromConfig(cfg), Identity: identity(sts.NewFromConfig(cfg)),
+		Connect: dial, ConnectSSM: bySSM(ssm.NewFromConfig(cfg)), Clock: clock{}, Inventories: kept, PublicAddr: publicAddr, LocalAddr: localAddr}
 	for i := range o.roles {
 		o.roles[i].Region = cfg.Region
 	}
