@@ -69,6 +69,7 @@ type Gateway struct {
 	launches   launches
 	fleet      fleet
 	images     images
+	templates  templates
 	lifecycles lifecycles
 	commands   commands
 	naming     sync.Mutex // held from the check of an image's name to its creation
@@ -104,6 +105,7 @@ func New(cfg Config) (*Gateway, error) {
 		fleet:      fleet{starting: map[string]bool{}, gone: map[string]time.Time{}},
 		commands:   commands{all: map[string]*invocation{}},
 		images:     images{byID: map[string]*image{}},
+		templates:  templates{data: map[string]url.Values{}, byToken: map[string]launch{}},
 		lifecycles: lifecycles{byID: map[string]*Lifecycle{}, signals: map[string]Signal{}},
 		closing:    make(chan struct{}),
 	}

@@ -377,12 +377,12 @@ func testDryRun(b *bench) {
 }
 
 func testUnknownAction(b *bench) {
-	_, err := b.ec2.DescribeImageReferences(b.ctx, &ec2.DescribeImageReferencesInput{ImageIds: []string{baseImage}})
+	_, err := b.ec2.DescribeImageUsageReports(b.ctx, &ec2.DescribeImageUsageReportsInput{})
 	wantCode(b.t, "an action that moto lacks", err, "InvalidAction")
 	if err == nil || !strings.Contains(err.Error(), "emulator") {
 		b.t.Errorf("the message does not name the emulator: %v", err)
 	}
-	if n := len(b.calls("DescribeImageReferences")); n != 1 {
+	if n := len(b.calls("DescribeImageUsageReports")); n != 1 {
 		b.t.Errorf("the SDK called %d times", n)
 	}
 }
