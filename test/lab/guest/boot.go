@@ -164,8 +164,47 @@ func (g *Guest) Exec(ctx context.Context, streams Streams, argv ...string) error
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = streams.In, streams.Out, streams.Err
 	cmd.WaitDelay = 2 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return endGroup(cmd.Process.Pid) }
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("running %s in guest %s: %w", strings.Join(argv, " "), g.spec.ID, err)
 	}
 	return nil
+}
+
+// endGroup kills all that nsenter, the leader of its process group, has
+// started. nsenter forks to get into the PID namespace: killed alone, it would
+// leave the command in the guest, and killed with it, it could not reap it, and
+// the guest's power-off would wait for that zombie. So it is left to end by
+// itself, which it does when its child has.
+func endGroup(leader int) error {
+	for killed, rounds := 0, 0; rounds < 10_000; rounds++ {
+		more := 0
+		for _, pid := range groupOf(leader) {
+			if pid != leader && unix.Kill(pid, unix.SIGKILL) == nil {
+				more++
+			}
+		}
+		if killed += more; more == 0 && killed == 0 {
+			return unix.Kill(-leader, unix.SIGKILL) // it has not got in yet
+		}
+		if more == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// groupOf lists the live processes of a process group (proc(5), stat).
+func groupOf(leader int) (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, stat := range stats {
+		text, _ := os.ReadFile(stat) // gone meanwhile: empty
+		_, rest, _ := strings.Cut(string(text), ") ")
+		f := strings.Fields(rest) // state, parent, group
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat))); err == nil && len(f) > 2 && f[0] != "Z" && f[2] == strconv.Itoa(leader) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

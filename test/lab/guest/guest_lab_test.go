@@ -104,6 +104,7 @@ func TestGuestBootsByEC2DataSource(t *testing.T) {
 		}
 	}
 	t.Log(in(t, g, "systemctl --failed --no-legend; systemd-analyze 2>&1; systemd-analyze blame | head -12; free -m | head -2; grep -c . /var/log/cloud-init.log; grep -i warn /var/log/cloud-init.log || true"))
+	cancelledCommandEnds(t, g)
 	stopped := time.Now()
 	if err := g.Poweroff(t.Context()); err != nil {
 		t.Fatal(err)
@@ -111,6 +112,29 @@ func TestGuestBootsByEC2DataSource(t *testing.T) {
 	t.Logf("poweroff: %.1f s", time.Since(stopped).Seconds())
 	if exit := g.Wait(); exit.Kind != PoweredOff || !exit.Asked {
 		t.Errorf("after Poweroff: %+v", exit)
+	}
+}
+
+// onWrite is called when something is written to it.
+type onWrite func()
+
+func (f onWrite) Write(b []byte) (int, error) {
+	f()
+	return len(b), nil
+}
+
+// cancelledCommandEnds sees that a command, and what it started, is gone from
+// the guest when its caller is.
+func cancelledCommandEnds(t *testing.T, g *Guest) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out := onWrite(cancel) // the script says when it runs
+	err := g.Exec(ctx, Streams{Out: out}, "sh", "-c", "(while :; do sleep 0.2345; done) & echo up; while :; do sleep 0.2345; done")
+	if err == nil || ctx.Err() == nil {
+		t.Errorf("a command without end ended: %v", err)
+	}
+	if got := in(t, g, "sleep 0.3; pgrep -fc '0[.]2345' || true"); got != "0" {
+		t.Errorf("%s processes of a cancelled command go on in the guest", got)
 	}
 }
 
