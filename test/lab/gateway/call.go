@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // maxBody bounds the body of a buffered call. S3 and other REST calls stream.
@@ -41,13 +42,17 @@ type call struct {
 	form      url.Values // protoEC2 and protoQuery
 	body      []byte     // protoJSON and protoCBOR
 	header    http.Header
+	host      string
+	// What rules ask of the answer: how long ids stay unknown, and how long
+	// images that the call makes stay pending.
+	unknownFor, pendingFor time.Duration
 }
 
 // parseCall reads what the gateway must know of r. Bodies of buffered
 // protocols are read; the others are left to stream. The call is usable for
 // records even when the error is not nil.
 func parseCall(r *http.Request) (*call, error) {
-	c := &call{id: newRequestID(), header: r.Header, region: "us-east-1"}
+	c := &call{id: newRequestID(), header: r.Header, host: r.Host, region: "us-east-1"}
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		c.source = ap.Addr().Unmap()
 	}

@@ -30,6 +30,17 @@ type Rule struct {
 	ReplyLatency string `json:"reply_latency,omitempty"`
 	// LostReply lets the call take effect and then cuts the connection.
 	LostReply bool `json:"lost_reply,omitempty"`
+	// Every makes it hit each so many-th matching call only, from Nth on;
+	// 0 means 1. Times then bounds how many it hits.
+	Every int `json:"every,omitempty"`
+	// UnknownFor keeps new ids of EC2 unknown for a while, as
+	// time.ParseDuration reads it: calls that name one are refused as for an
+	// id that never was, and describes leave it out. Every call that the rule
+	// hits is answered so, also one that another rule hits.
+	UnknownFor string `json:"unknown_for,omitempty"`
+	// PendingFor keeps the images that a call makes pending for at least so
+	// long, as time.ParseDuration reads it.
+	PendingFor string `json:"pending_for,omitempty"`
 
 	Seen int `json:"seen"` // matching calls so far
 	Hits int `json:"hits"` // calls hit so far
@@ -37,9 +48,9 @@ type Rule struct {
 
 // validate names what is wrong with a rule.
 func (r Rule) validate() error {
-	for _, text := range []string{r.Latency, r.ReplyLatency} {
+	for _, text := range []string{r.Latency, r.ReplyLatency, r.UnknownFor, r.PendingFor} {
 		if d, err := time.ParseDuration(text); text != "" && (err != nil || d < 0) {
-			return fmt.Errorf("checking fault: latency %q is no duration", text)
+			return fmt.Errorf("checking fault: %q is no duration", text)
 		}
 	}
 	for _, p := range []string{r.Service, r.Action, r.Caller} {
@@ -48,27 +59,38 @@ func (r Rule) validate() error {
 		}
 	}
 	switch {
-	case r.Code == "" && r.Latency == "" && r.ReplyLatency == "" && !r.LostReply:
-		return fmt.Errorf("checking fault: none of code, latency, reply_latency, lost_reply is set")
+	case r.strikes() && r.slows():
+		return fmt.Errorf("checking fault: unknown_for and pending_for need a rule of their own")
+	case !r.strikes() && !r.slows():
+		return fmt.Errorf("checking fault: none of code, latency, reply_latency, lost_reply, unknown_for, pending_for is set")
 	case r.Code == "" && r.Status != 0:
 		return fmt.Errorf("checking fault: status needs a code")
-	case r.Nth < 0 || r.Times < -1:
-		return fmt.Errorf("checking fault: nth or times is negative")
+	case r.Nth < 0 || r.Times < -1 || r.Every < 0:
+		return fmt.Errorf("checking fault: nth, times or every is negative")
 	case r.Status != 0 && (r.Status < 400 || r.Status > 599):
 		return fmt.Errorf("checking fault: status %d is no error", r.Status)
 	}
 	return nil
 }
 
-func (r Rule) latency() time.Duration {
-	d, _ := time.ParseDuration(r.Latency) // checked when the rule was set
+// strikes says that the rule does something to the call it hits.
+func (r Rule) strikes() bool {
+	return r.Code != "" || r.Latency != "" || r.ReplyLatency != "" || r.LostReply
+}
+
+// slows says that the rule has EC2 take its time: what it makes is known, or
+// ready, only later.
+func (r Rule) slows() bool { return r.UnknownFor != "" || r.PendingFor != "" }
+
+// span reads a duration that was checked when the rule was set.
+func span(text string) time.Duration {
+	d, _ := time.ParseDuration(text)
 	return d
 }
 
-func (r Rule) replyLatency() time.Duration {
-	d, _ := time.ParseDuration(r.ReplyLatency) // checked when the rule was set
-	return d
-}
+func (r Rule) latency() time.Duration { return span(r.Latency) }
+
+func (r Rule) replyLatency() time.Duration { return span(r.ReplyLatency) }
 
 func (r Rule) failure() *apiError {
 	e := &apiError{Code: r.Code, Message: r.Message, Status: r.Status}
@@ -96,6 +118,7 @@ type faults struct {
 	mu    sync.Mutex
 	next  int
 	rules []*Rule
+	fresh fresh
 }
 
 func (f *faults) add(r Rule) Rule {
@@ -131,7 +154,8 @@ func (f *faults) list() []Rule {
 }
 
 // match counts c for every rule that selects it and returns the first rule
-// whose turn it is.
+// that strikes and whose turn it is. How slow the call's answer is to be is
+// noted in the call.
 func (f *faults) match(c *call) (Rule, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,7 +165,12 @@ func (f *faults) match(c *call) (Rule, bool) {
 			continue
 		}
 		r.Seen++
-		if hit == nil && r.due() {
+		switch {
+		case !r.due():
+		case r.slows():
+			r.Hits++
+			c.unknownFor, c.pendingFor = max(c.unknownFor, span(r.UnknownFor)), max(c.pendingFor, span(r.PendingFor))
+		case hit == nil:
 			hit = r
 		}
 	}
@@ -154,9 +183,10 @@ func (f *faults) match(c *call) (Rule, bool) {
 
 // due reports whether the call just counted is one the rule hits.
 func (r *Rule) due() bool {
-	first, times := max(r.Nth, 1), r.Times
+	first, times, every := max(r.Nth, 1), r.Times, max(r.Every, 1)
 	if times == 0 {
 		times = 1
 	}
-	return r.Seen >= first && (times < 0 || r.Seen < first+times)
+	since := r.Seen - first
+	return since >= 0 && since%every == 0 && (times < 0 || since/every < times)
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // hits runs n calls of c past the rule and returns a mark per call.
@@ -37,6 +38,10 @@ func TestRulesCount(t *testing.T) {
 		{Rule{Nth: 3}, "..x."},
 		{Rule{Nth: 2, Times: 2}, ".xx."},
 		{Rule{Nth: 2, Times: -1}, ".xxx"},
+		{Rule{Every: 2, Times: -1}, "x.x."},
+		{Rule{Every: 2, Nth: 2, Times: -1}, ".x.x"},
+		{Rule{Every: 3, Times: 1}, "x..."},
+		{Rule{UnknownFor: "3s", Times: -1}, "...."},
 		{Rule{Service: "s3"}, "...."},
 		{Rule{Action: "Run*"}, "x..."},
 		{Rule{Action: "Run"}, "...."},
@@ -66,6 +71,21 @@ func TestSecondRuleCountsWhatTheFirstHits(t *testing.T) {
 	}
 }
 
+func TestSlowRulesJoinOthers(t *testing.T) {
+	t.Parallel()
+	f := &faults{}
+	f.add(Rule{UnknownFor: "3s", Times: -1})
+	f.add(Rule{PendingFor: "1m", UnknownFor: "1s", Action: "CreateImage"})
+	struck := f.add(Rule{Code: "A", Action: "CreateImage"})
+	c := &call{action: "CreateImage"}
+	if r, hit := f.match(c); !hit || r.ID != struck.ID || c.unknownFor != 3*time.Second || c.pendingFor != time.Minute {
+		t.Errorf("%+v %t, unknown for %v, pending for %v", r, hit, c.unknownFor, c.pendingFor)
+	}
+	if rules := f.list(); rules[0].Hits != 1 || rules[1].Hits != 1 {
+		t.Errorf("hits are not counted: %+v", rules)
+	}
+}
+
 func TestControlRefusesBadRules(t *testing.T) {
 	t.Parallel()
 	upstream, err := url.Parse("http://127.0.0.1:1")
@@ -78,7 +98,8 @@ func TestControlRefusesBadRules(t *testing.T) {
 	}
 	for _, body := range []string{
 		`{}`, `{"code":"A","nth":-1}`, `{"code":"A","status":200}`, `{"latency":"soon"}`, `{"latency":"-1s"}`, `{"code":"A","typo":1}`,
-		`{"status":500}`, `{"code":"A","action":"["}`, `nonsense`,
+		`{"status":500}`, `{"unknown_for":"long"}`, `{"pending_for":"-1s"}`, `{"code":"A","every":-1}`, `{"code":"A","pending_for":"1s"}`,
+		`{"code":"A","action":"["}`, `nonsense`,
 	} {
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/_lab/faults", strings.NewReader(body)))
