@@ -21,49 +21,55 @@ func stores(t *testing.T) map[string]Store {
 	return map[string]Store{"a folder": Files{Dir: t.TempDir() + "/state"}, "S3": bucket}
 }
 
-// TestStores is what both stores mean, in one suite.
+// TestStores holds both against one meaning.
 func TestStores(t *testing.T) {
 	t.Parallel()
 	for name, s := range stores(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx := context.Background()
-			none, err := s.Read(ctx, "ledger.json")
-			if err != nil || none.Version != "" {
-				t.Fatalf("nothing reads as %+v, %v", none, err)
-			}
-			one, err := s.Write(ctx, "ledger.json", "", []byte("1"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if doc, err := s.Read(ctx, "ledger.json"); err != nil || string(doc.Body) != "1" || doc.Version != one {
-				t.Errorf("what was written reads as %+v, %v; want version %s", doc, err, one)
-			}
-			if _, err := s.Write(ctx, "ledger.json", "", []byte("2")); !errors.Is(err, ErrTaken) {
-				t.Errorf("writing what is there already gives %v", err)
-			}
-			if _, err := s.Write(ctx, "ledger.json", one, []byte("2")); err != nil {
-				t.Error(err)
-			}
-			if _, err := s.Write(ctx, "ledger.json", one, []byte("3")); !errors.Is(err, ErrTaken) {
-				t.Errorf("writing over another's version gives %v", err)
-			}
-			if _, err := s.Write(ctx, "gone.json", one, []byte("3")); !errors.Is(err, ErrTaken) {
-				t.Errorf("replacing what is not there gives %v", err)
-			}
-			for _, n := range []string{"saves/r/b.json", "saves/r/a.json", "saves/q/c.json"} {
-				if _, err := s.Write(ctx, n, "", []byte("{}")); err != nil {
-					t.Error(err)
-				}
-			}
-			names, err := s.List(ctx, "saves/")
-			if err != nil || !slices.Equal(names, []string{"saves/q/c.json", "saves/r/a.json", "saves/r/b.json"}) {
-				t.Errorf("listed %v, %v", names, err)
-			}
-			if names, err := s.List(ctx, "nothing/"); err != nil || len(names) > 0 {
-				t.Errorf("listed %v, %v where nothing is", names, err)
-			}
+			meaning(t, s)
 		})
+	}
+}
+
+// meaning is the suite for any empty Store.
+func meaning(t *testing.T, s Store) {
+	t.Helper()
+	ctx := context.Background()
+	none, err := s.Read(ctx, "ledger.json")
+	if err != nil || none.Version != "" {
+		t.Fatalf("nothing reads as %+v, %v", none, err)
+	}
+	one, err := s.Write(ctx, "ledger.json", "", []byte("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc, err := s.Read(ctx, "ledger.json"); err != nil || string(doc.Body) != "1" || doc.Version != one {
+		t.Errorf("what was written reads as %+v, %v; want version %s", doc, err, one)
+	}
+	if _, err := s.Write(ctx, "ledger.json", "", []byte("2")); !errors.Is(err, ErrTaken) {
+		t.Errorf("writing what is there already gives %v", err)
+	}
+	if _, err := s.Write(ctx, "ledger.json", one, []byte("2")); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Write(ctx, "ledger.json", one, []byte("3")); !errors.Is(err, ErrTaken) {
+		t.Errorf("writing over another's version gives %v", err)
+	}
+	if _, err := s.Write(ctx, "gone.json", one, []byte("3")); !errors.Is(err, ErrTaken) {
+		t.Errorf("replacing what is not there gives %v", err)
+	}
+	for _, n := range []string{"saves/r/b.json", "saves/r/a.json", "saves/q/c.json"} {
+		if _, err := s.Write(ctx, n, "", []byte("{}")); err != nil {
+			t.Error(err)
+		}
+	}
+	names, err := s.List(ctx, "saves/")
+	if err != nil || !slices.Equal(names, []string{"saves/q/c.json", "saves/r/a.json", "saves/r/b.json"}) {
+		t.Errorf("listed %v, %v", names, err)
+	}
+	if names, err := s.List(ctx, "nothing/"); err != nil || len(names) > 0 {
+		t.Errorf("listed %v, %v where nothing is", names, err)
 	}
 }
 

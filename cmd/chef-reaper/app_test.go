@@ -21,6 +21,8 @@ func TestRefusalsAreOneLineWithANextStep(t *testing.T) {
 		"explain":                        "NODE",
 		"plan --grace 1m":                "min_age",
 		"plan --max-percent 0":           "max_percent",
+		"plan --state s3://BAD_/x":       "--state",
+		"plan --state x --saves http://": "--saves",
 		"undo --hold 0s":                 "--hold",
 		"plan --output yaml":             "--output",
 		"plan --state x --chef-key nope": "chef",

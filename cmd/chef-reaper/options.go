@@ -55,6 +55,11 @@ func (d deps) optionsOf(c *cli.Context) (options, error) {
 	if o.saves = cliapp.String(c, "saves", f.Reaper.Saves); o.saves == "" {
 		o.saves = o.state
 	}
+	for _, p := range [][2]string{{"--state", o.state}, {"--saves", o.saves}} {
+		if err := config.PlaceError(p[1]); err != nil {
+			return options{}, cliapp.Usagef("%s: %v", p[0], err)
+		}
+	}
 	o.policy, err = policyOf(c, f)
 	return o, err
 }

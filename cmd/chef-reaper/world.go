@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"bakehouse/internal/awscfg"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
@@ -120,7 +121,11 @@ func enter(ctx context.Context, cfg aws.Config, name string, a config.ReaperAcco
 		if a.RoleARN != "" {
 			next = "allow sts:AssumeRole on " + a.RoleARN + ", and let its trust policy name this caller"
 		}
-		return cfg, "", fault.New(fault.AWS, next, fmt.Errorf("entering account %s: %w", name, err))
+		doing := "asking AWS which account the credentials are of"
+		if name != "" {
+			doing = "entering account " + name
+		}
+		return cfg, "", fault.New(fault.AWS, next, fmt.Errorf("%s: %w", doing, awsfault.Brief(err)))
 	}
 	id := aws.ToString(out.Account)
 	if a.ID != "" && a.ID != id {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -49,6 +50,15 @@ func reaperChecks() map[string]check {
 func badNamePattern(s string) bool {
 	re, err := regexp.Compile(s)
 	return err != nil || re.NumSubexp() != 1
+}
+
+// PlaceError says what is wrong with a place that a flag or a variable names,
+// by the rule of reaper.state and reaper.saves.
+func PlaceError(s string) error {
+	if badPlace(s) {
+		return fmt.Errorf("%q is no place: want %s", s, reaperChecks()["place"].what)
+	}
+	return nil
 }
 
 func badPlace(s string) bool {
