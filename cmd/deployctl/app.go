@@ -26,7 +26,7 @@ type deps struct {
 	alarms func(context.Context, awscfg.Options) (deploy.CloudWatch, error)
 	// environ is the environment of this process, for the commands of gates.
 	environ func() []string
-	engine  func(loginOptions) (deploy.Engine, error)
+	engine  func(context.Context, loginOptions) (deploy.Engine, error)
 	config  func(path string, mustExist bool) (config.Config, error)
 	now     func() time.Time
 	// terminal says whether a person can be asked.

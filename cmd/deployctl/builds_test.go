@@ -58,7 +58,7 @@ func TestDiffComparesWithWhatIsLive(t *testing.T) {
 	if out := b.ok(t, "diff", ids[0], ids[0], "--app", "web", "--exit-code"); !strings.Contains(out, "no file differs") {
 		t.Errorf("a build and itself:\n%s", out)
 	}
-	if code, _, errs := b.run("diff", ids[0], ids[1], "--app", "web", "--exit-code"); code != 4 || !strings.Contains(errs, "differ") {
+	if code, _, errs := b.run("diff", ids[0], ids[1], "--app", "web", "--exit-code"); code != 10 || !strings.Contains(errs, "differ") {
 		t.Errorf("--exit-code: %d, %s", code, errs)
 	}
 	var c deploy.Comparison

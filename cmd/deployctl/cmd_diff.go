@@ -26,7 +26,7 @@ func diffCommand(d deps) *cli.Command {
 		Description: "With one build: from what is live on the channel to that build. Both are read from the bucket as a stream,\n" +
 			"and their digests are checked. Nothing is written.",
 		Flags: append(commonFlags("compare with what is live on this `CHANNEL` (default: apps.NAME.channel of the configuration)"),
-			&cli.BoolFlag{Name: "exit-code", Usage: "end with code 4 when they differ"}),
+			&cli.BoolFlag{Name: "exit-code", Usage: "end with code 10 when they differ"}),
 		Action: func(c *cli.Context) error {
 			args, err := cliapp.Arguments(c, "OLD", "[NEW]")
 			if err != nil {
@@ -65,7 +65,7 @@ func runDiff(ctx context.Context, d deps, o diffOptions) error {
 		err = printRows(d.Stdout, diffRows(c))
 	}
 	if err == nil && o.exitCode && len(c.Diffs) > 0 {
-		err = fault.Newf(fault.Check, "", "builds %s and %s differ", older.Short(), newer.Short())
+		err = fault.Newf(fault.Changes, "", "builds %s and %s differ", older.Short(), newer.Short())
 	}
 	return err
 }

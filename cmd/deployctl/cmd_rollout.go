@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/deploy"
+	"bakehouse/internal/awscfg"
 	"bakehouse/internal/cliapp"
 )
 
@@ -25,6 +26,8 @@ type rolloutOptions struct {
 
 // loginOptions says how hosts are logged in to.
 type loginOptions struct {
+	engine     string // ssh or ssm
+	aws        awscfg.Options
 	user       string
 	key        string // file; empty: the SSH agent
 	port       int
@@ -43,6 +46,7 @@ func rolloutFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-rollback", Usage: "when too many hosts fail, stop and leave channel and hosts as they are"},
 		&cli.StringFlag{Name: "resume", Usage: "go on with rollout `ID`, as it was planned"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print the waves and change nothing"},
+		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, or ssm (Run Command: no port, no key)"},
 		&cli.StringFlag{Name: "ssh-user", Value: "ubuntu", EnvVars: []string{"BAKEHOUSE_SSH_USER"}, Usage: "log in to hosts as `USER`, who may sudo"},
 		&cli.StringFlag{Name: "ssh-key", EnvVars: []string{"BAKEHOUSE_SSH_KEY"}, Usage: "with the private key in `FILE` (default: the SSH agent's keys)"},
 		&cli.IntFlag{Name: "ssh-port", Value: 22, Usage: "on `PORT`"},
@@ -91,8 +95,10 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 	}
 	o.build, o.resume, o.dryRun = args[0], c.String("resume"), c.Bool("dry-run")
 	o.junit, o.html = c.String("junit"), c.String("html")
-	o.login = loginOptions{user: c.String("ssh-user"), key: c.String("ssh-key"), port: c.Int("ssh-port"), knownHosts: c.StringSlice("known-hosts")}
+	o.login = loginOptions{engine: c.String("engine"), aws: o.aws, user: c.String("ssh-user"), key: c.String("ssh-key"), port: c.Int("ssh-port"), knownHosts: c.StringSlice("known-hosts")}
 	switch {
+	case o.login.engine != "ssh" && o.login.engine != "ssm":
+		return o, cliapp.Usagef("--engine %s: want ssh or ssm", o.login.engine)
 	case o.channel == "":
 		return o, cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
 	case o.resume != "" && (o.build != "" || o.dryRun):

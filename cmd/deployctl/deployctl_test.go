@@ -128,7 +128,7 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 		lister: func(context.Context, hostOptions) (deploy.Lister, error) {
 			return deploy.Lister{Chef: b.hall, EC2: b.hall}, nil
 		},
-		engine: func(loginOptions) (deploy.Engine, error) { return b.hall, nil },
+		engine: func(context.Context, loginOptions) (deploy.Engine, error) { return b.hall, nil },
 		config: func(path string, mustExist bool) (config.Config, error) {
 			if mustExist && path != "given.yaml" {
 				return config.Config{}, fault.Newf(fault.Usage, "", "reading %s: no such file", path)

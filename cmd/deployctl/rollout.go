@@ -11,7 +11,6 @@ import (
 	"bakehouse/deploy"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/fault"
-	"bakehouse/internal/host"
 )
 
 // releaseTimeout bounds giving the lease back after an interrupt.
@@ -59,7 +58,7 @@ func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
 	if o.dryRun {
 		return w.print()
 	}
-	engine, err := d.engine(o.login)
+	engine, err := d.engine(ctx, o.login)
 	if err != nil {
 		return err
 	}
@@ -199,27 +198,6 @@ func (w *rolling) write(path string, report func(io.Writer) error) error {
 		return fault.New(fault.Unpublished, "name a file that can be written; the rollout itself is over", fmt.Errorf("writing report: %w", err))
 	}
 	return errors.Join(report(f), f.Close())
-}
-
-// sshEngine makes the engine from keys and known hosts.
-func sshEngine(agentSocket string) func(loginOptions) (deploy.Engine, error) {
-	return func(o loginOptions) (deploy.Engine, error) {
-		e := deploy.SSH{Login: host.Target{User: o.user}, Port: o.port}
-		if len(o.knownHosts) > 0 {
-			trust, err := host.KnownHosts(o.knownHosts...)
-			if err != nil {
-				return nil, err
-			}
-			e.Login.Trust = trust
-		}
-		var err error
-		if o.key == "" {
-			e.Login.Signers, err = host.AgentKeys(agentSocket)
-			return e, err
-		}
-		e.Login.Signers, err = host.KeyFile(o.key)
-		return e, err
-	}
 }
 
 // clock is the real time.

@@ -131,6 +131,7 @@ func TestRolloutDryRunAndRefusalsChangeNothing(t *testing.T) {
 		"--hosts old --allow-empty":    {4, "old (EC2 knows no such instance"},
 		"--wave 0":                     {2, "a wave of no hosts"},
 		"--canary many":                {2, `--canary: "many" is no amount`},
+		"--engine pigeon":              {2, "--engine pigeon: want ssh or ssm"},
 		"--parallel 0":                 {2, "0 hosts at a time"},
 		"--limit -1":                   {2, "--limit -1"},
 		"--resume 0123456789ab":        {2, "leave BUILD and --dry-run out"},

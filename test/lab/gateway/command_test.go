@@ -110,3 +110,26 @@ func TestCommandsAreCancelledAndRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestACommandIsListedWithItsOutput(t *testing.T) {
+	t.Parallel()
+	g := commandGateway(t)
+	id, err := send(t, g, "i-1", "echo fine; echo hm >&2; exit 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended(t, g, id)
+	rep, err := g.listCommandInvocations(t.Context(), &call{body: []byte(`{"CommandId":"` + id + `","Details":true}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"InstanceId":"i-1"`, `"Status":"Failed"`, `"ResponseCode":3`, `fine\n\n----------ERROR-------\nhm`} {
+		if !strings.Contains(string(rep.body), want) {
+			t.Errorf("no %s in %s", want, rep.body)
+		}
+	}
+	rep, err = g.describeInstanceInformation(t.Context(), &call{body: []byte(`{"Filters":[{"Key":"InstanceIds","Values":["i-1","i-2"]}]}`)})
+	if err != nil || !strings.Contains(string(rep.body), `"InstanceId":"i-1"`) || strings.Contains(string(rep.body), "i-2") {
+		t.Errorf("managed instances: %s, %v", rep.body, err)
+	}
+}

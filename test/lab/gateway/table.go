@@ -44,9 +44,14 @@ func (g *Gateway) table() map[string]handler {
 
 		"kms:DescribeKey": g.describeKey,
 
+		"sts:GetCallerIdentity": g.getCallerIdentity,
+
 		"ssm:SendCommand":          g.sendCommand,
 		"ssm:GetCommandInvocation": g.getCommandInvocation,
 		"ssm:CancelCommand":        g.cancelCommand,
+
+		"ssm:ListCommandInvocations":      g.listCommandInvocations,
+		"ssm:DescribeInstanceInformation": g.describeInstanceInformation,
 
 		"ssm:DescribeParameters":  g.describeParameters,
 		"ssm:GetParameter":        g.getParameter,
