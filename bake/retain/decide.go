@@ -104,7 +104,7 @@ func Decide(images []ami.Image, refs []Reference, p Policy, now time.Time) []Ver
 			v.Reason = fmt.Sprintf("it is number %d of the newest %d", place+1, p.Keep)
 		case k.Created.IsZero():
 			v.Reason = "its age is not known"
-		case p.OlderThan > 0 && age < p.OlderThan:
+		case age < p.OlderThan: // also one from the future, by a wrong clock
 			v.Reason = "it is only " + span(age) + " old"
 		default:
 			v.Remove, v.Reason = true, "nobody uses it, it is "+span(age)+" old"+behind(place, counted)
