@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"math"
 	"slices"
 	"time"
 
@@ -95,7 +96,8 @@ func ticks(r Report) []tick {
 		}
 	}
 	var out []tick
-	for at := step; at < whole*0.97; at += step {
+	for n := 1.0; n*step < whole*0.97; n++ {
+		at := math.Round(n*step*10) / 10
 		text := fmt.Sprintf("%g s", at)
 		if step >= 60 {
 			text = fmt.Sprintf("%g min", at/60)

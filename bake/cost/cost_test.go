@@ -69,7 +69,9 @@ func TestWhatIsNotInTheTableIsUnknown(t *testing.T) {
 	t.Parallel()
 	e := table(t).Of(Usage{Region: "eu-north-1", Instances: []Instance{{"builder", "t3.small", false, time.Hour}},
 		Volumes: []Volume{{"builder", "gp3", 8, time.Hour}, {"x", "gp3", 0, time.Hour}}, Images: []Image{{"eu-north-1", 8}, {"us-east-1", 0}}})
-	if e.Once != 0 || e.Monthly != 0 || !e.Unknown || slices.ContainsFunc(e.Lines, func(l Line) bool { return !l.Unknown || !strings.HasPrefix(l.How, "unknown: ") || l.Shown() != "unknown" }) {
+	if e.Once != 0 || e.Monthly != 0 || !e.Unknown || slices.ContainsFunc(e.Lines, func(l Line) bool {
+		return !l.Unknown || !strings.HasPrefix(l.How, "unknown: ") || l.Shown() != "unknown"
+	}) {
 		t.Errorf("%+v", e)
 	}
 	if got := e.Text(); !strings.HasPrefix(got, "cost unknown") || !strings.Contains(got, "builder t3.small") {

@@ -61,7 +61,7 @@ func Compare(was, now Named) Diff {
 		Packages: compare(was.packageVersions(), now.packageVersions())}
 	if was.BakeID != "" && now.BakeID != "" { // another tool's SBOM knows packages alone
 		d.System = compare(was.system(), now.system())
-		d.Cookbooks = cookbooks(was.Cookbooks, now.Cookbooks)
+		d.Cookbooks = cookbooks(was.Cookbooks, now.Cookbooks, was.Settings[settingMode] == now.Settings[settingMode])
 		d.Settings = settings(was.Settings, now.Settings)
 	}
 	return d
@@ -146,9 +146,13 @@ func direction(was, now string) How {
 	return Changed
 }
 
-// cookbooks compares versions, and content where both sides know it: a version
-// can be uploaded again with other files.
-func cookbooks(was, now []Cookbook) []Change {
+// settingMode is where a cookbook came from. A Chef server and a chef-repo on
+// disk hash the same files in their own ways.
+const settingMode = "chef_mode"
+
+// cookbooks compares versions, and content where that can be: a version can be
+// uploaded again with other files.
+func cookbooks(was, now []Cookbook, content bool) []Change {
 	versions := func(all []Cookbook) (v, d map[string]string) {
 		v, d = map[string]string{}, map[string]string{}
 		for _, c := range all {
@@ -160,7 +164,7 @@ func cookbooks(was, now []Cookbook) []Change {
 	nv, nd := versions(now)
 	out := compare(wv, nv)
 	for name, v := range wv {
-		if nv[name] == v && wd[name] != nd[name] && wd[name] != "" && nd[name] != "" {
+		if content && nv[name] == v && wd[name] != nd[name] && wd[name] != "" && nd[name] != "" {
 			out = append(out, Change{Name: name, How: Changed, Was: v + ", content " + short(wd[name]), Now: v + ", content " + short(nd[name])})
 		}
 	}

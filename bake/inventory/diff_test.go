@@ -79,6 +79,7 @@ func TestTheDiffSaysWhatChanged(t *testing.T) {
 		"broken":          {func(i *Inventory) { i.Packages[0].Status = "half-configured" }, "Packages: nginx changed 1.22.1-9 -> 1.22.1-9 (half-configured)"},
 		"cookbook up":     {func(i *Inventory) { i.Cookbooks[1].Version = "1.10.0" }, "Cookbooks: web up 1.2.3 -> 1.10.0"},
 		"same version":    {func(i *Inventory) { i.Cookbooks[1].Digest = "cccccccccccccccc" }, "Cookbooks: web changed 1.2.3, content bbbbbbbbbbbb -> 1.2.3, content cccccccccccc"},
+		"another source":  {func(i *Inventory) { i.Cookbooks[1].Digest, i.Settings["chef_mode"] = "cccccccccccccccc", "local" }, "Settings: chef_mode added local"},
 		"digest unknown":  {func(i *Inventory) { i.Cookbooks[1].Digest = "" }, ""},
 		"setting":         {func(i *Inventory) { i.Settings["root_volume_gb"] = "30" }, "Settings: root_volume_gb changed 20 -> 30"},
 		"setting dropped": {func(i *Inventory) { delete(i.Settings, "environment") }, "Settings: environment removed prod"},
