@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,10 @@ type fakeEC2 struct {
 	lose   map[string]bool
 	onCall func(action string)
 	deny   func(action string, p url.Values) (code string) // as refuse, by what is asked
+	hide   func(id string) bool                            // leaves a thing out of answers
 	onForm func(action string, get func(key string) string)
+	stuck  bool              // images stay pending
+	answer map[string]string // in place of what the fake would say
 }
 
 func newFakeEC2(t *testing.T) (*fakeEC2, *ec2.Client) {
@@ -80,6 +84,9 @@ func (f *fakeEC2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := f.act(action, r.Form)
+	if own, ok := f.answer[action]; ok {
+		body = own
+	}
 	if f.lose[action] {
 		f.lose[action] = false
 		conn, _, err := w.(http.Hijacker).Hijack()
@@ -161,7 +168,7 @@ func (f *fakeEC2) instance(action string, p url.Values) string {
 
 func (f *fakeEC2) image(action string, p url.Values) string {
 	switch action {
-	case "CreateImage":
+	case "CreateImage", "CopyImage":
 		s := f.add(&f.snapshots, "snap", p, "snapshot")
 		i := f.add(&f.images, "ami", p, "image")
 		i.state, i.name, i.snapshot = "pending", p.Get("Name"), s.id
@@ -169,17 +176,19 @@ func (f *fakeEC2) image(action string, p url.Values) string {
 	case "DescribeImages":
 		out := f.list("imagesSet", f.images, p, func(i *thing) string {
 			return i.tagSet() + "<imageId>" + i.id + "</imageId><creationDate>" + i.created + "</creationDate><name>" + i.name + "</name><imageState>" + i.state + "</imageState><imageOwnerId>1</imageOwnerId><architecture>x86_64</architecture><rootDeviceName>/dev/sda1</rootDeviceName>" +
-				item("blockDeviceMapping", "<deviceName>/dev/sda1</deviceName><ebs><volumeSize>8</volumeSize><snapshotId>"+i.snapshot+"</snapshotId></ebs>")
+				item("blockDeviceMapping", "<deviceName>/dev/sda1</deviceName><ebs><volumeSize>8</volumeSize><encrypted>"+strconv.FormatBool(i.params.Get("Encrypted") == "true")+"</encrypted><snapshotId>"+i.snapshot+"</snapshotId></ebs>")
 		})
 		for _, i := range f.images {
-			i.state = "available"
+			if !f.stuck {
+				i.state = "available"
+			}
 		}
 		return out
 	case "DeregisterImage":
 		drop(&f.images, p.Get("ImageId"))
 	case "DescribeSnapshots":
 		return f.list("snapshotSet", f.snapshots, p, func(s *thing) string {
-			return "<snapshotId>" + s.id + "</snapshotId><progress>50%</progress>"
+			return s.tagSet() + "<snapshotId>" + s.id + "</snapshotId><progress>50%</progress>"
 		})
 	case "DeleteSnapshot":
 		drop(&f.snapshots, p.Get("SnapshotId"))
@@ -220,7 +229,7 @@ func (f *fakeEC2) add(to *[]*thing, prefix string, p url.Values, kind string) *t
 func (f *fakeEC2) list(set string, all []*thing, p url.Values, show func(*thing) string) string {
 	var out []string
 	for _, t := range all {
-		if t.matches(p) {
+		if t.matches(p) && (f.hide == nil || !f.hide(t.id)) {
 			out = append(out, show(t))
 		}
 	}
@@ -230,7 +239,7 @@ func (f *fakeEC2) list(set string, all []*thing, p url.Values, show func(*thing)
 func (t *thing) matches(p url.Values) bool {
 	for n := 1; p.Has(fmt.Sprintf("Filter.%d.Name", n)); n++ {
 		name, want := p.Get(fmt.Sprintf("Filter.%d.Name", n)), p.Get(fmt.Sprintf("Filter.%d.Value.1", n))
-		have := map[string]string{"instance-id": t.id, "image-id": t.id, "client-token": t.token, "name": t.name, "group-name": t.name}[name]
+		have := map[string]string{"instance-id": t.id, "image-id": t.id, "snapshot-id": t.id, "client-token": t.token, "name": t.name, "group-name": t.name}[name]
 		if tag, ok := strings.CutPrefix(name, "tag:"); ok {
 			have = t.tags[tag]
 		}

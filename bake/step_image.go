@@ -167,25 +167,39 @@ func (s *Session) removeImage(ctx context.Context) error {
 	if err := errors.Join(s.journal.intend(KindImage, name), s.journal.made(KindImage, name, s.image)); err != nil {
 		return err
 	}
-	if i, err := s.describeImage(ctx, ami.Filter("image-id", s.image)); err == nil && i != nil {
-		s.snaps = ami.Snapshots(*i)
-	}
+	r, _ := s.journal.get(KindImage, name)
 	s.unprotect(ctx)
-	_, err := s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(s.image)})
-	if err != nil && !awserr.IsNotFound(err) {
-		return awsfault.New("ec2:DeregisterImage", "deregistering "+s.image, err)
+	if err := s.deregister(ctx, r); err != nil {
+		return err
 	}
-	if err := s.removeSnapshots(ctx); err != nil {
+	if err := s.removeSnapshots(ctx, r); err != nil {
 		return err
 	}
 	return s.journal.gone(KindImage, name)
 }
 
+// deregister ends the image; its snapshots are in s.snaps then, as far as EC2
+// tells. An image that EC2 does not know may be too new for it.
+func (s *Session) deregister(ctx context.Context, r Resource) error {
+	tries := 0
+	return poll(ctx, s.Clock, newPace(), func(ctx context.Context) (bool, error) {
+		tries++
+		if i, err := s.describeImage(ctx, ami.Filter("image-id", s.image)); err == nil && i != nil {
+			s.snaps = ami.Snapshots(*i)
+		}
+		_, err := s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(s.image)})
+		if awserr.IsNotFound(err) {
+			return tries >= newLooks || s.settled(r), nil
+		}
+		return err == nil, awsfault.New("ec2:DeregisterImage", "deregistering "+s.image, err)
+	})
+}
+
 // removeSnapshots deletes what the image named and what carries our bake id;
 // EC2 links snapshots to a pending image only late, and refuses to delete them
 // for a moment after the image is gone.
-func (s *Session) removeSnapshots(ctx context.Context) error {
-	tries := 0
+func (s *Session) removeSnapshots(ctx context.Context, r Resource) error {
+	tries, seen := 0, len(s.snaps) > 0
 	return poll(ctx, s.Clock, pace{First: time.Second, Max: 3 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		found, err := s.describeSnapshots(ctx)
@@ -197,13 +211,17 @@ func (s *Session) removeSnapshots(ctx context.Context) error {
 				s.snaps = append(s.snaps, id)
 			}
 		}
+		if seen = seen || len(s.snaps) > 0; !seen && tries < newLooks && !s.settled(r) {
+			return false, nil // every image has snapshots; these are too new for EC2
+		}
 		var last error
 		s.snaps = slices.DeleteFunc(s.snaps, func(id string) bool {
 			_, err := s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)})
-			if err != nil && !awserr.IsNotFound(err) {
-				last = awsfault.New("ec2:DeleteSnapshot", "deleting snapshot "+id, err)
+			if err == nil || (awserr.IsNotFound(err) && (tries >= newLooks || s.settled(r))) {
+				return true
 			}
-			return err == nil || awserr.IsNotFound(err)
+			last = awsfault.New("ec2:DeleteSnapshot", "deleting snapshot "+id, err)
+			return false
 		})
 		if last != nil && tries >= 20 {
 			return false, last

@@ -74,12 +74,20 @@ func (c Copier) Remove(ctx context.Context, copied Copy, last Last) error {
 	}
 	_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(copied.ImageID)})
 	if err != nil && !awserr.IsNotFound(err) {
+		c.expire(ctx, copied)
 		return awsfault.New("ec2:DeregisterImage", "deregistering "+copied.ImageID+" in "+region, err)
 	}
 	if err := c.removeSnapshots(ctx, api, copied); err != nil {
 		return err
 	}
 	return c.Ledger.Gone(region, name)
+}
+
+// expire puts the expiry back on a copy that was kept and now cannot be
+// removed: a sweep finds it by that. The error that counts is the removal's.
+func (c Copier) expire(ctx context.Context, copied Copy) {
+	_, _ = c.EC2(copied.Region).CreateTags(ctx, &ec2.CreateTagsInput{Resources: append([]string{copied.ImageID}, copied.Snapshots...),
+		Tags: []types.Tag{{Key: aws.String(ami.TagExpires), Value: aws.String(c.Expires.UTC().Format(time.RFC3339))}}})
 }
 
 // removeSnapshots deletes what the copy named and what carries the bake's id

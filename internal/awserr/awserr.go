@@ -42,7 +42,7 @@ func bare(err error, status int) bool {
 func IsNotFound(err error) bool {
 	code := Code(err)
 	switch code {
-	case "NoSuchKey", "NotFound", "NoSuchVersion", "NoSuchUpload", "NoSuchEntity", "ParameterNotFound", "ParameterVersionNotFound",
+	case "NoSuchKey", "NotFound", "NotFoundException", "NoSuchVersion", "NoSuchUpload", "NoSuchEntity", "ParameterNotFound", "ParameterVersionNotFound",
 		"ResourceNotFound", "ResourceNotFoundException", "TargetGroupNotFound", "LoadBalancerNotFound",
 		"InvalidAMIID.Unavailable": // what a deregistered image is called
 		return true

@@ -42,7 +42,7 @@ func TestEveryErrorIsInItsClassAlone(t *testing.T) {
 	}{
 		{nil, ""},
 		{api("InvalidInstanceID.NotFound", 400), "notfound"}, {api("InvalidAMIID.Unavailable", 400), "notfound"},
-		{api("InvalidLaunchTemplateName.NotFoundException", 400), "notfound"}, {api("NoSuchKey", 404), "notfound"},
+		{api("InvalidLaunchTemplateName.NotFoundException", 400), "notfound"}, {api("NoSuchKey", 404), "notfound"}, {api("NotFoundException", 400), "notfound"},
 		{api("NotFound", 404), "notfound"}, {api("", 404), "notfound"}, {handmade("ParameterNotFound"), "notfound"},
 		{api("NoSuchBucket", 404), "nobucket"},
 		{api("InvalidGroup.Duplicate", 400), "exists"}, {api("BucketAlreadyOwnedByYou", 409), "exists"},
