@@ -237,6 +237,11 @@ func TestBreakerSeesInstancesVanish(t *testing.T) {
 	if p := Decide(policy(), w); len(p.Tripped) == 0 {
 		t.Error("six of six instances vanished at once, and the breaker says nothing")
 	}
+	wide := policy()
+	wide.MaxPercent, wide.MinLive = 100, 0
+	if p := Decide(wide, w); len(p.Tripped) == 0 {
+		t.Error("with the limits raised for a run, nothing is said of six of six that vanished")
+	}
 	w.Ledger.SavedAt = noon().Add(-2 * time.Hour) // the reaper was off: they ended properly meanwhile
 	if p := Decide(policy(), w); len(p.Tripped) > 0 || p.Counts.Orphaned != 6 {
 		t.Errorf("tripped by %v with %d orphans, want none with 6", p.Tripped, p.Counts.Orphaned)
