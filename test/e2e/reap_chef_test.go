@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -207,5 +208,45 @@ func TestReaperWithoutRightsSaysWhichOne(t *testing.T) {
 		if node, client := isRegistered(t, id); !node || client != (kind == "client") {
 			t.Errorf("without the right to delete %ss: node there: %v, client there: %v", kind, node, client)
 		}
+	}
+}
+
+// TestASignalLeavesNoHalf sends SIGTERM, as systemd and containers do, while
+// the first delete is on its way.
+func TestASignalLeavesNoHalf(t *testing.T) {
+	ctx := deadline(t, time.Minute)
+	chef, state := startChef(ctx, t, false), t.TempDir()
+	place := reap.Place{Account: ownAccount, Region: "eu-west-1"}
+	ids := bare(ctx, t, place, 30)
+	bookkeeper(ctx, t, chef.client(), place, ids...)
+	process, signalled := make(chan *os.Process, 1), sync.Once{}
+	proxy := proxyTo(t, chef.server.URL, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if r.Method == http.MethodDelete {
+			signalled.Do(func() {
+				if err := (<-process).Signal(syscall.SIGTERM); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return false
+	})
+	args := []string{"--min-age", "1ms", "--region", place.Region, "--chef-server", proxy, "--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}
+	if _, o := reapOnce(t, state, args...); o.Code != 0 {
+		t.Fatalf("the first run: exit %d\n%s", o.Code, o.Stderr)
+	}
+	kill(ctx, t, place, ids[:29]...)
+	tool := reaper(state, "run", append([]string{"--once"}, args...)...)
+	tool.Started = func(p *os.Process) { process <- p }
+	o := runTool(t, tool)
+	nodes, clients := chef.names(ctx)
+	t.Logf("%d of %d nodes were removed before it ended", len(ids)-len(nodes), len(ids)-1)
+	if o.Code != 143 || !slices.Equal(nodes, clients) || len(nodes) == len(ids) {
+		t.Errorf("exit %d, want 143; nodes %v, clients %v\n%s", o.Code, nodes, clients, o.Stderr)
+	}
+	if _, o := reapOnce(t, state, args...); o.Code != 0 {
+		t.Errorf("the next run: exit %d\n%s", o.Code, o.Stderr)
+	}
+	if nodes, clients := chef.names(ctx); !slices.Equal(nodes, ids[29:]) || !slices.Equal(clients, ids[29:]) {
+		t.Errorf("after the next run: nodes %v, clients %v, want %v", nodes, clients, ids[29:])
 	}
 }

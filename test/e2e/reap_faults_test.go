@@ -10,13 +10,18 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
 	"bakehouse/internal/chefapi"
 	"bakehouse/reap"
+	"bakehouse/test/lab/goiardi"
 	"bakehouse/test/lab/moto"
 	"bakehouse/test/story"
 )
@@ -41,10 +46,17 @@ func bookkeeper(ctx context.Context, t *testing.T, chef *chefapi.Client, p reap.
 	}
 }
 
-// emptyAWS is an emulator as it is after a restart: it knows no instance.
-func emptyAWS(t *testing.T) string {
+const emulatorImage = "ami-0123456789abcdef0"
+
+// emulator is a moto of a test's own, which it may end and start again: all
+// its data is in memory.
+type emulator struct {
+	server *moto.Server
+	config moto.Config
+}
+
+func startEmulator(ctx context.Context, t *testing.T) *emulator {
 	t.Helper()
-	ctx := deadline(t, time.Minute)
 	command, err := moto.Find(ctx, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -57,26 +69,68 @@ func emptyAWS(t *testing.T) string {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	empty, err := moto.Start(ctx, moto.Config{Command: command, Dir: t.TempDir(), Port: port,
-		Image: moto.Image{ID: "ami-0123456789abcdef0", Name: "base", OwnerID: "099720109477", Architecture: "x86_64", RootDevice: "/dev/sda1"}})
+	e := &emulator{config: moto.Config{Command: command, Dir: t.TempDir(), Port: port,
+		Image: moto.Image{ID: emulatorImage, Name: "base", OwnerID: "099720109477", Architecture: "x86_64", RootDevice: "/dev/sda1"}}}
+	if e.server, err = moto.Start(ctx, e.config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.server.Stop(time.Second) })
+	return e
+}
+
+// restart ends the process and starts it again on its port.
+func (e *emulator) restart(ctx context.Context, t *testing.T) {
+	t.Helper()
+	err := e.server.Stop(time.Second)
+	if err == nil {
+		e.server, err = moto.Start(ctx, e.config)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = empty.Stop(time.Second) })
-	return empty.URL().String()
 }
 
-func TestReaperStopsWhenEC2ComesBackEmpty(t *testing.T) {
-	r := theStory(t)
-	state := t.TempDir()
-	looked(t, state)
-	tool := reaper(state, "run", "--once")
-	tool.Env = []string{"AWS_ENDPOINT_URL=" + emptyAWS(t)}
-	o := runTool(t, tool)
-	if o.Code != 4 || !strings.Contains(o.Stderr, "breaker") || !strings.Contains(o.Stderr, "nothing was deleted") {
-		t.Errorf("exit %d, want 4:\n%s%s", o.Code, o.Stdout, o.Stderr)
+// launch starts n instances in it.
+func (e *emulator) launch(ctx context.Context, t *testing.T, n int32) (ids []string) {
+	t.Helper()
+	cloud := ec2.NewFromConfig(s.world.AWS, func(o *ec2.Options) { o.BaseEndpoint = aws.String(e.server.URL().String()) })
+	out, err := cloud.RunInstances(ctx, &ec2.RunInstancesInput{ImageId: aws.String(emulatorImage), InstanceType: "t3.small", MinCount: &n, MaxCount: &n})
+	if err != nil {
+		t.Fatal(err)
 	}
-	mustBe(t, r.inst.ID, true)
+	for _, i := range out.Instances {
+		ids = append(ids, aws.ToString(i.InstanceId))
+	}
+	return ids
+}
+
+// TestReaperStopsWhenEC2ComesBackEmpty restarts the emulator between two runs:
+// all instances are gone without a word, and no node may follow them.
+func TestReaperStopsWhenEC2ComesBackEmpty(t *testing.T) {
+	ctx := deadline(t, 2*time.Minute)
+	cloud, chef, state := startEmulator(ctx, t), startChef(ctx, t, false), t.TempDir()
+	ids := cloud.launch(ctx, t, 6)
+	bookkeeper(ctx, t, chef.client(), home(), ids...)
+	run := func(args ...string) story.Outcome {
+		tool := reaper(state, "run", append([]string{"--once", "--min-age", "1ms", "--grace", "1ms", "--chef-server", chef.server.URL,
+			"--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}, args...)...)
+		tool.Env = []string{"AWS_ENDPOINT_URL=" + cloud.server.URL().String()}
+		return runTool(t, tool)
+	}
+	if o := run(); o.Code != 0 {
+		t.Fatalf("the first run: exit %d\n%s", o.Code, o.Stderr)
+	}
+	cloud.restart(ctx, t)
+	// The floor alone would stop it; without one, the many that vanished at once do.
+	for _, args := range [][]string{nil, {"--min-live", "0"}, {"--min-live", "0"}} {
+		if o := run(args...); o.Code != 4 || !strings.Contains(o.Stderr, "breaker") || !strings.Contains(o.Stderr, "nothing was deleted") {
+			t.Errorf("%v: exit %d, want 4:\n%s%s", args, o.Code, o.Stdout, o.Stderr)
+		}
+	}
+	slices.Sort(ids)
+	if nodes, clients := chef.names(ctx); !slices.Equal(nodes, ids) || !slices.Equal(clients, ids) {
+		t.Errorf("nodes %v and clients %v are left of %v", nodes, clients, ids)
+	}
 }
 
 // chefProxy stands before the lab's Chef server; spoil answers a request in
