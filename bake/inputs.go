@@ -67,6 +67,9 @@ type Inputs struct {
 	Bastion         host.BastionSpec // without an address: none
 	Metadata        Metadata
 	InstanceProfile string
+	Tenancy         string // default, dedicated or host; empty: as the subnet's VPC has it
+	// CapacityReservation is an id; empty: any open one that fits, which is EC2's default.
+	CapacityReservation string
 
 	ChefMode          string
 	ChefServerURL     string
@@ -121,6 +124,9 @@ func (in Inputs) withDefaults() Inputs {
 
 // validate finds what can be refused without asking anybody.
 func (in Inputs) validate() error {
+	if err := in.checkForms(); err != nil {
+		return err
+	}
 	checks := []struct {
 		bad        bool
 		what, next string
@@ -139,10 +145,10 @@ func (in Inputs) validate() error {
 		{in.SecurityGroup != "" && in.AllowFrom != "", "a security group of yours is not opened to anybody", "drop either --security-group or --allow-from"},
 		{in.Bastion.Address != "" && in.Address == AddressPublic, "the builder's public address and a bastion exclude each other", "drop either --bastion or --address public"},
 		{in.Bastion.Address != "" && in.SecurityGroup == "" && in.AllowFrom == "", "nothing says by which address the bastion reaches the builder", "add --allow-from with the bastion's private address, or --security-group"},
-		{in.AllowFrom != "" && !isCIDR(in.AllowFrom), "allowed source " + quote(in.AllowFrom) + " is not a CIDR", "write it like 203.0.113.7/32"},
-		{in.RootVolumeGB < 0 || in.RootVolumeGB > 16384, "the root volume's size is out of range", "use 1 to 16384 GB"},
+		{in.AllowFrom != "" && !isCIDR(in.AllowFrom), "--allow-from " + quote(in.AllowFrom) + " is not a CIDR", "write it like 203.0.113.7/32"},
+		{in.RootVolumeGB < 0 || in.RootVolumeGB > 16384, "--root-volume-gb is out of range", "use 1 to 16384 GB"},
 		{in.ExpireAfter < in.Timeout, "the builder would expire (" + in.ExpireAfter.String() + ") before the time-out (" + in.Timeout.String() + ")", "raise --expire-after or lower --timeout"},
-		{in.Timeout < time.Minute, "a time-out of " + in.Timeout.String() + " is too short for any bake", "use at least 1m"},
+		{in.Timeout < time.Minute, "a time-out of " + in.Timeout.String() + " is too short for any bake", "use --timeout 1m at least"},
 	}
 	for _, c := range checks {
 		if c.bad {

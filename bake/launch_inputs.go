@@ -77,17 +77,17 @@ func (d Disk) check(region string) error {
 	case d.Type == "" && (d.IOPS != 0 || d.Throughput != 0):
 		return bad("add --root-volume-type gp3", "IOPS and throughput belong to a volume type, and none is given")
 	case d.Type != "" && !known:
-		return bad("use gp3, gp2, io1 or io2", "root volume type %q is unknown", d.Type)
+		return bad("use gp3, gp2, io1 or io2", "--root-volume-type %q is unknown", d.Type)
 	case l.needsIOPS && d.IOPS == 0:
 		return bad("add --root-volume-iops N", "a root volume of type %s needs a number of IOPS", d.Type)
 	case d.IOPS != 0 && (d.IOPS < l.minIOPS || d.IOPS > l.maxIOPS):
-		return bad("correct --root-volume-iops", "%d IOPS are not possible for %s (%d to %d)", d.IOPS, d.Type, l.minIOPS, l.maxIOPS)
+		return bad("correct --root-volume-iops", "--root-volume-iops %d is not possible for %s (%d to %d)", d.IOPS, d.Type, l.minIOPS, l.maxIOPS)
 	case d.Throughput != 0 && (d.Throughput < 125 || d.Throughput > l.maxThroughput):
-		return bad("use 125 to 2000 MiB/s with gp3, none with other types", "a throughput of %d MiB/s is not possible for %s", d.Throughput, d.Type)
+		return bad("use 125 to 2000 MiB/s with gp3, none with other types", "--root-volume-throughput %d is not possible for %s", d.Throughput, d.Type)
 	case d.Throughput > max(d.IOPS, 3000)/4:
 		return bad("raise --root-volume-iops to "+fmt.Sprint(d.Throughput*4), "%d MiB/s need four IOPS each", d.Throughput)
 	case d.KMSKey != "" && !isKMSKey(d.KMSKey):
-		return bad("give a key id, an ARN or alias/NAME", "KMS key %q has an unknown form", d.KMSKey)
+		return bad("give a key id, an ARN or alias/NAME", "--kms-key %q has an unknown form", d.KMSKey)
 	case d.KMSKey != "" && region != "" && strings.HasPrefix(d.KMSKey, "arn:") && strings.Split(d.KMSKey, ":")[3] != region:
 		return bad("give a key of "+region, "KMS key %s is not in the builder's region", d.KMSKey)
 	}
@@ -101,16 +101,16 @@ func (in Inputs) checkLaunch() error {
 	}
 	for _, t := range in.InstanceTypes {
 		if !regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`).MatchString(t) {
-			return fault.Newf(fault.Usage, "write it like t3.small", "checking inputs: %q is no instance type", t)
+			return fault.Newf(fault.Usage, "write it like t3.small", "checking inputs: --instance-type %q is none", t)
 		}
 	}
 	for _, s := range in.Subnets {
 		if !isSubnet(s) {
-			return fault.Newf(fault.Usage, "write subnet-… or tag:KEY=VALUE", "checking inputs: subnet %q has an unknown form", s)
+			return fault.Newf(fault.Usage, "write subnet-… or tag:KEY=VALUE", "checking inputs: --subnet %q has an unknown form", s)
 		}
 	}
 	if h := in.Metadata.HopLimit; h < 0 || h > 64 {
-		return fault.Newf(fault.Usage, "use 1 to 64", "checking inputs: a metadata hop limit of %d is not possible", h)
+		return fault.Newf(fault.Usage, "use 1 to 64", "checking inputs: --metadata-hop-limit %d is not possible", h)
 	}
 	if err := in.checkTransport(); err != nil {
 		return err

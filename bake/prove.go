@@ -66,6 +66,7 @@ func (s *Session) newProver() (*prover, error) {
 	p.tokenSuffix = "-prove" + s.resumed // a token of before means the instance of before
 	p.Recipe.Base.ID = s.image
 	p.Launch.InstanceProfile = in.InstanceProfile
+	p.inputs.Tenancy, p.inputs.CapacityReservation = "", "" // the builder's
 	p.Launch.Metadata.Tags = true // the agent reads its channel there
 	p.Tags = maps.Clone(p.Tags)
 	if in.Channel != "" {
@@ -255,7 +256,7 @@ func (in ProveInputs) check(validatorKey string) error {
 		return fault.Newf(fault.Usage, "add --prove-instance-profile NAME (prove.instance_profile), what instances of the role run with, or --no-prove",
 			"checking inputs: the instance that proves the image could not read %s: it has no instance profile", validatorKey)
 	case in.Timeout < 0 || in.Timeout > 0 && in.Timeout < time.Minute:
-		return fault.Newf(fault.Usage, "use at least 1m", "checking inputs: a proof time-out of %s is too short for any boot", in.Timeout)
+		return fault.Newf(fault.Usage, "use --prove-timeout 1m at least", "checking inputs: a proof time-out of %s is too short for any boot", in.Timeout)
 	}
 	return cmp.Or(in.checkPlace(), in.Checks.check())
 }

@@ -22,6 +22,8 @@ func builder(c *cli.Context, b config.Bake, in *bake.Inputs) {
 		Throughput: pick(c, "root-volume-throughput", c.Int("root-volume-throughput"), b.RootVolumeThroughput),
 		Encrypted:  yes(c, "encrypt", b.Encrypt), KMSKey: cliapp.String(c, "kms-key", b.KMSKey),
 	}
+	in.Tenancy = cliapp.String(c, "tenancy", b.Tenancy)
+	in.CapacityReservation = cliapp.String(c, "capacity-reservation", b.CapacityReservation)
 	in.Metadata = bake.Metadata{HopLimit: pick(c, "metadata-hop-limit", c.Int("metadata-hop-limit"), b.MetadataHopLimit),
 		Tags: yes(c, "metadata-tags", b.MetadataTags)}
 }

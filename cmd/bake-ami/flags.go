@@ -52,6 +52,8 @@ func builderFlags() []cli.Flag {
 		&cli.StringFlag{Category: group, Name: "bastion-key", Usage: "private key `FILE` for the bastion, without passphrase (bake.bastion_key; default: the SSH agent's keys)"},
 		&cli.StringFlag{Category: group, Name: "bastion-known-hosts", Usage: "known_hosts `FILE` with the bastion's host key (bake.bastion_known_hosts; default: ~/.ssh/known_hosts)"},
 		&cli.BoolFlag{Category: group, Name: "spot", Usage: "try spot capacity first, then on-demand (bake.spot)"},
+		&cli.StringFlag{Category: group, Name: "tenancy", Usage: "run the builder on hardware of this `KIND`: default, dedicated, or host: a reserved host (bake.tenancy; default: the VPC's)"},
+		&cli.StringFlag{Category: group, Name: "capacity-reservation", Usage: "launch the builder into the capacity reservation `ID` (bake.capacity_reservation)"},
 		&cli.StringFlag{Category: group, Name: "arch", Usage: "`ARCH` of the image, amd64 or arm64; base image, type and agent follow it (bake.arch; default: the base image's)"},
 		&cli.StringFlag{Category: group, Name: "root-volume-type", Usage: "`TYPE` of the root volume: gp3, gp2, io1 or io2 (bake.root_volume_type)"},
 		&cli.IntFlag{Category: group, Name: "root-volume-iops", Usage: "`IOPS` of the root volume (bake.root_volume_iops)"},

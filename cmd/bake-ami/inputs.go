@@ -137,6 +137,9 @@ func (d deps) inputs(c *cli.Context, file config.Config, role string) (bake.Inpu
 	if err = imageInputs(c, file.Image, &in); err != nil {
 		return in, err
 	}
+	if err = checkFiles(c, in); err != nil {
+		return in, err
+	}
 	in.Agent, err = agentConfig(c, file, in.Role)
 	return in, err
 }

@@ -31,7 +31,7 @@ func proveInputs(c *cli.Context, file config.Config, in *bake.Inputs) {
 		InstanceProfile: cliapp.String(c, "prove-instance-profile", file.Prove.InstanceProfile),
 		Channel:         cliapp.String(c, "prove-channel", file.Prove.Channel),
 		Timeout:         pick(c, "prove-timeout", c.Duration("prove-timeout"), file.Prove.Timeout),
-		Subnets: list(c, "prove-subnet", file.Prove.Subnet), Group: cliapp.String(c, "prove-group", file.Prove.Group),
+		Subnets:         list(c, "prove-subnet", file.Prove.Subnet), Group: cliapp.String(c, "prove-group", file.Prove.Group),
 		Checks: bake.Checks{Commands: checks.Commands, Files: checks.Files, Ports: checks.Ports, URLs: checks.URLs,
 			Timeout: checks.Timeout},
 	}

@@ -79,7 +79,10 @@ type Bake struct {
 	BastionKey        string `yaml:"bastion_key" is:"path" doc:"private key (without passphrase) for it; the SSH agent's keys when left out"`
 	BastionKnownHosts string `yaml:"bastion_known_hosts" is:"path" doc:"known_hosts file with its host key; ~/.ssh/known_hosts when left out"`
 
-	Spot bool   `yaml:"spot" is:"yesno" default:"false" doc:"try spot capacity for the builder first, then on-demand"`
+	Spot                bool   `yaml:"spot" is:"yesno" default:"false" doc:"try spot capacity for the builder first, then on-demand"`
+	Tenancy             string `yaml:"tenancy" is:"tenancy" doc:"hardware that the builder runs on: shared, dedicated, or a reserved host; the VPC's when left out"`
+	CapacityReservation string `yaml:"capacity_reservation" is:"reservation" doc:"capacity reservation that the builder is launched into"`
+
 	Arch string `yaml:"arch" is:"arch" doc:"architecture of the image; the base image's when left out, and the default base image follows it"`
 
 	RootVolumeType       string `yaml:"root_volume_type" is:"volumetype" doc:"type of the root volume; the base image's when left out"`

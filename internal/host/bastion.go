@@ -35,14 +35,14 @@ type Bastion struct {
 func (b BastionSpec) Open() (*Bastion, error) {
 	user, addr, ok := strings.Cut(b.Address, "@")
 	if !ok || user == "" || addr == "" || strings.ContainsAny(addr, " /@") {
-		return nil, fault.Newf(fault.Usage, "write it as USER@HOST or USER@HOST:PORT", "reading the bastion: %q names no user and host", b.Address)
+		return nil, fault.Newf(fault.Usage, "write --bastion USER@HOST or USER@HOST:PORT", "reading the bastion: %q names no user and host", b.Address)
 	}
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		addr = net.JoinHostPort(strings.Trim(addr, "[]"), "22")
 	}
 	hostKey, err := knownhosts.New(b.KnownHosts)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "name the file with the bastion's host key: ssh-keyscan prints it, its owner confirms it", fmt.Errorf("reading the bastion's known hosts: %w", err))
+		return nil, fault.New(fault.Usage, "name the file with the bastion's host key (--bastion-known-hosts): ssh-keyscan prints it, its owner confirms it", fmt.Errorf("reading the bastion's known hosts: %w", err))
 	}
 	auth, err := b.auth()
 	if err != nil {
@@ -67,7 +67,7 @@ func (b BastionSpec) auth() (ssh.AuthMethod, error) {
 	}
 	text, err := os.ReadFile(b.KeyFile)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "correct the path of the bastion's key", fmt.Errorf("reading the bastion's key: %w", err))
+		return nil, fault.New(fault.Usage, "correct the path of the bastion's key (--bastion-key)", fmt.Errorf("reading the bastion's key: %w", err))
 	}
 	signer, err := ssh.ParsePrivateKey(text)
 	var locked *ssh.PassphraseMissingError
