@@ -22,10 +22,12 @@ const awaitStep = "wait for image"
 // steps after that need. There are no keys in it, and no secrets: the parts of
 // the builder that the proof looks for are public.
 type saved struct {
-	Plan    Plan     `json:"plan"`
-	Inputs  Inputs   `json:"inputs"`
-	Owner   Identity `json:"owner"`
-	Builder struct {
+	Plan   Plan     `json:"plan"`
+	Inputs Inputs   `json:"inputs"`
+	Owner  Identity `json:"owner"`
+	// Inventory is as it is stored once the image is finished.
+	Inventory []byte `json:"inventory,omitempty"`
+	Builder   struct {
 		MachineID string `json:"machine_id"`
 		HostKey   string `json:"host_key"`
 		UserKey   string `json:"login_key"`
@@ -37,7 +39,7 @@ func savedPath(journal string) string { return strings.TrimSuffix(journal, ".jso
 
 // save writes down what a resume needs.
 func (s *Session) save() error {
-	v := saved{Plan: s.plan, Inputs: s.plan.inputs, Owner: s.plan.owner}
+	v := saved{Plan: s.plan, Inputs: s.plan.inputs, Owner: s.plan.owner, Inventory: s.inBytes}
 	v.Builder.MachineID, v.Builder.HostKey, v.Builder.UserKey = s.machineID, s.hostKey.publicLine, s.userKey.publicLine
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"bakehouse/bake/ami"
+	"bakehouse/bake/inventory"
 	"bakehouse/internal/await"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
@@ -54,6 +55,9 @@ func (w World) Resume(ctx context.Context, r Resumable) (Report, error) {
 // goneError says that there is no image to go on with.
 type goneError struct{ error }
 
+// Unwrap gives errors.As the cause.
+func (e *goneError) Unwrap() error { return e.error }
+
 // takeUp makes the session of the bake that ended: its plan with new times,
 // its journal under our lock, and what it knew of its builder.
 func (w World) takeUp(r Resumable) (*Session, error) {
@@ -76,6 +80,13 @@ func (w World) takeUp(r Resumable) (*Session, error) {
 		}
 	}
 	var err error
+	if s.inBytes = r.saved.Inventory; s.inBytes != nil {
+		held, err := inventory.Decode("the saved inventory", s.inBytes)
+		if err != nil {
+			return nil, fault.New(fault.Usage, "remove what the bake left: bake-ami abort "+p.BakeID, err)
+		}
+		s.inventory, s.plan.stock = &held, inventory.Digest(s.inBytes)
+	}
 	if p.inputs.Bastion.Address != "" && !p.inputs.Prove.Skip {
 		if s.plan.bastion, err = p.inputs.Bastion.Open(); err != nil {
 			return nil, err
