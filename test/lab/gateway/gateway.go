@@ -51,6 +51,8 @@ type Config struct {
 	// Caller names who calls, from the access key id and the source address;
 	// nil or an empty name leaves the access key id to speak for itself.
 	Caller func(accessKeyID string, source netip.Addr) string
+	// Session tells whose role session an access key is; nil knows none.
+	Session func(accessKeyID string) (Session, bool)
 	// TerminatedFor is how long a terminated instance stays visible; 0 means
 	// an hour, which is what EC2 documents.
 	TerminatedFor time.Duration
