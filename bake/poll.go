@@ -15,6 +15,18 @@ type pace struct{ First, Max time.Duration }
 func statePace() pace { return pace{First: time.Second, Max: 3 * time.Second} }
 func imagePace() pace { return pace{First: time.Second, Max: 5 * time.Second} }
 
+// EC2 learns of new things late: for some seconds an id that it has just given
+// out may be "not found". newLooks at newPace are 6.5 seconds.
+const (
+	newLooks = 5
+	newTime  = time.Minute // after which EC2 knows what it made
+)
+
+func newPace() pace { return pace{First: time.Second, Max: 2 * time.Second} }
+
+// settled says that EC2 knows the resource for sure, if it is there at all.
+func (s *Session) settled(r Resource) bool { return s.Clock.Now().Sub(r.At) > newTime }
+
 // poll calls look until it says that it is done, or fails, or ctx ends.
 func poll(ctx context.Context, clock Clock, p pace, look func(context.Context) (done bool, err error)) error {
 	return await.Poll(ctx, clock, await.Pace(p), look)

@@ -97,6 +97,7 @@ func (s *Session) launchAt(ctx context.Context, where Placement, data string) er
 		},
 		Find:   s.findBuilder,
 		Refuse: func() error { return s.journal.gone(KindInstance, token) },
+		Young:  s.group != s.plan.Launch.SecurityGroup, // the group is of this bake
 	}.Run(ctx, s.Clock)
 	if err != nil {
 		return err
@@ -123,6 +124,7 @@ func (p Plan) runInstances(where Placement, group, data string) *ec2.RunInstance
 			tagSpec(types.ResourceTypeVolume, p.builderName(), p.Tags),
 		},
 	}
+	p.inputs.reserve(in)
 	if l.InstanceProfile != "" {
 		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String(l.InstanceProfile)}
 	}
@@ -357,7 +359,7 @@ func (s *Session) terminateCall() func(context.Context) (bool, error) {
 		tries++
 		_, err := s.EC2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{s.instance}})
 		if awserr.IsNotFound(err) {
-			return tries >= 5, nil
+			return tries >= newLooks, nil
 		}
 		return err == nil, awsfault.New("ec2:TerminateInstances", "terminating "+s.instance, err)
 	}

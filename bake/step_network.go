@@ -59,11 +59,18 @@ func (p Plan) groupRequest() *ec2.CreateSecurityGroupInput {
 
 // admit opens port 22 of our group to the plan's source.
 func (s *Session) admit(ctx context.Context) error {
-	_, err := s.EC2.AuthorizeSecurityGroupIngress(ctx, s.plan.openRequest(s.group))
-	if err != nil && !awserr.IsExists(err) {
-		return awsfault.New("ec2:AuthorizeSecurityGroupIngress", "opening security group "+s.group+" to "+s.plan.Launch.AllowFrom, err)
-	}
-	return nil
+	tries := 0
+	return poll(ctx, s.Clock, newPace(), func(ctx context.Context) (bool, error) {
+		tries++
+		_, err := s.EC2.AuthorizeSecurityGroupIngress(ctx, s.plan.openRequest(s.group))
+		switch {
+		case err == nil || awserr.IsExists(err):
+			return true, nil
+		case awserr.IsNotFound(err) && tries < newLooks:
+			return false, nil // too new for EC2
+		}
+		return false, awsfault.New("ec2:AuthorizeSecurityGroupIngress", "opening security group "+s.group+" to "+s.plan.Launch.AllowFrom, err)
+	})
 }
 
 // openRequest admits SSH from the plan's source to a group.
@@ -110,8 +117,11 @@ func (s *Session) removeGroup(ctx context.Context) error {
 	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		_, err := s.EC2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
-		if err == nil || awserr.IsNotFound(err) {
+		if err == nil {
 			return true, nil
+		}
+		if awserr.IsNotFound(err) {
+			return tries >= newLooks || s.settled(r), nil
 		}
 		if tries >= most || awserr.IsAuth(err) {
 			return false, awsfault.New("ec2:DeleteSecurityGroup", "deleting security group "+id, err)

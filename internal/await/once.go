@@ -33,11 +33,14 @@ type Creation struct {
 	Create func(context.Context) (id string, err error) // one attempt, by Once
 	Find   func(context.Context) (id string, err error) // "" when it is not there
 	Refuse func() error                                 // called when AWS refused: nothing was made
+	// Young says that the call names something made a moment ago, which EC2
+	// may not know yet: "not found" is then no refusal.
+	Young bool
 }
 
 // Run creates the thing, or finds the one that a call with a lost reply made.
-// It tries four times: throttled calls again after a pause, lost ones after
-// looking. Errors are fault.AWS.
+// It tries four times: throttled calls, and Young ones, again after a pause,
+// lost ones after looking. Errors are fault.AWS.
 func (c Creation) Run(ctx context.Context, clock Clock) (string, error) {
 	for pause := time.Second; ; pause *= 2 {
 		id, err := c.attempt(ctx)
@@ -48,10 +51,13 @@ func (c Creation) Run(ctx context.Context, clock Clock) (string, error) {
 			if id, ferr := LookFor(ctx, clock, c.Find); ferr == nil {
 				return id, nil
 			}
-		} else if !awserr.IsThrottle(err) {
+		} else if !awserr.IsThrottle(err) && !(c.Young && awserr.IsNotFound(err)) {
 			return "", awsfault.New(c.Action, c.Doing, errors.Join(err, c.Refuse()))
 		}
 		if pause > 4*time.Second || ctx.Err() != nil {
+			if awserr.IsNotFound(err) {
+				err = errors.Join(err, c.Refuse())
+			}
 			return "", awsfault.New(c.Action, c.Doing, err)
 		}
 		if serr := clock.Sleep(ctx, pause); serr != nil {
