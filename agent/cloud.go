@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"golang.org/x/sys/unix"
 
 	"bakehouse/internal/awserr"
@@ -176,6 +178,11 @@ func objectFault(bucket, key string, err error) error {
 		return fmt.Errorf("%s: %w (%s)", what, ErrNoObject, awserr.Code(err))
 	case awserr.IsNoBucket(err):
 		return fault.New(fault.Usage, "correct the app's bucket in bakehouse.yaml and bake again, or make the bucket", fmt.Errorf("%s: %w", what, terse(err)))
+	case awserr.IsWrongRegion(err):
+		return fault.New(fault.Usage, "set region in bakehouse.yaml to the bucket's own and bake again, or use a bucket in the instance's region",
+			fmt.Errorf("%s: the bucket is in another region: %w", what, terse(err)))
+	case awserr.IsThrottle(err) || awserr.Status(err) == http.StatusServiceUnavailable:
+		return fault.New(fault.AWS, "S3 asks for fewer requests: wait, then: systemctl restart bakehouse-first-boot", fmt.Errorf("%s: %w", what, terse(err)))
 	case awserr.IsAuth(err):
 		return fault.New(fault.AWS, "give the instance profile s3:GetObject on arn:aws:s3:::"+bucket+"/*, and s3:ListBucket on the bucket", fmt.Errorf("%s: %w", what, terse(err)))
 	}
@@ -189,10 +196,14 @@ type terseError struct{ error }
 func (e terseError) Error() string { return awserr.Code(e.error) }
 func (e terseError) Unwrap() error { return e.error }
 
-// terse shortens err where it has a code.
+// terse shortens err where it has a code, or was never sent.
 func terse(err error) error {
-	if awserr.Code(err) == "" {
-		return err
+	var unsent *smithyhttp.RequestSendError
+	switch {
+	case awserr.Code(err) != "":
+		return terseError{err}
+	case errors.As(err, &unsent):
+		return unsent.Err
 	}
-	return terseError{err}
+	return err
 }

@@ -98,9 +98,10 @@ func (s *session) activate(ctx context.Context, lay Layout, build release.ID) er
 		spare: []release.ID{build, before, release.ID(s.j.LastGood)}})
 }
 
-// storeFault gives an error of S3 a kind where it has none.
+// storeFault gives an error of S3 a kind where it has none. A time-out of one
+// request is S3's and no limit of ours, so it says what S3's errors say.
 func storeFault(err error) error {
-	if fault.KindOf(err) != fault.Internal {
+	if kind := fault.KindOf(err); kind != fault.Internal && (kind != fault.Timeout || fault.NextOf(err) != "") {
 		return err
 	}
 	return fault.New(fault.AWS, "check the instance profile's rights on the bucket and the route to S3, then: systemctl restart bakehouse-first-boot", err)
