@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -121,19 +122,44 @@ func run(ctx context.Context, listen string, dirs []string, log io.Writer) error
 		return fmt.Errorf("listening: %w", err)
 	}
 	fmt.Fprintf(log, "web: release %s on http://%s\n", release, l.Addr())
-	server := &http.Server{Handler: handler(release, isBroken(dirs)), ReadHeaderTimeout: 10 * time.Second}
-	stopped := make(chan error, 1)
+	open := &connections{}
+	server := &http.Server{Handler: handler(release, isBroken(dirs)), ReadHeaderTimeout: 10 * time.Second, ConnState: open.count}
+	stopped := make(chan struct{})
 	go func() {
+		defer close(stopped)
 		<-ctx.Done()
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-		defer cancel()
-		stopped <- server.Shutdown(end)
+		_ = l.Close() // Serve says so
+		server.SetKeepAlivesEnabled(false)
+		open.wait(drain)
 	}()
 	if err := ready(); err != nil {
 		return err
 	}
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(l); ctx.Err() == nil {
 		return fmt.Errorf("serving: %w", err)
 	}
-	return <-stopped
+	<-stopped
+	return server.Close()
+}
+
+// connections counts those that are open. The server's own Shutdown hangs up on
+// a connection whose first request it reads too late; one that was accepted has
+// to be answered, or a deploy is felt.
+type connections struct{ n atomic.Int64 }
+
+// count implements http.Server.ConnState.
+func (c *connections) count(_ net.Conn, s http.ConnState) {
+	switch s {
+	case http.StateNew:
+		c.n.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		c.n.Add(-1)
+	}
+}
+
+// wait returns when none is open, or after limit.
+func (c *connections) wait(limit time.Duration) {
+	for end := time.Now().Add(limit); c.n.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -98,5 +99,43 @@ func TestServesUntilItsContextEnds(t *testing.T) {
 	}
 	if err := run(ctx, "127.0.0.1:none", nil, io.Discard); err == nil || !strings.HasPrefix(err.Error(), "listening: ") {
 		t.Errorf("a bad address: %v", err)
+	}
+}
+
+// What was accepted before SIGTERM is answered, though its request comes after it.
+func TestAnAcceptedConnectionIsAnsweredAfterTheEndBegan(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	log, ended := &line{said: make(chan string, 1)}, make(chan error, 1)
+	go func() { ended <- run(ctx, "127.0.0.1:0", []string{t.TempDir()}, log) }()
+	_, url, _ := strings.Cut(strings.TrimSpace(<-log.said), " on http://")
+	if code, _ := get(t, "http://"+url+"/"); code != 200 { // it serves
+		t.Fatal(code)
+	}
+	conn, err := net.Dial("tcp", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for refused := false; !refused; { // until the listener is closed
+		stop()
+		other, err := net.Dial("tcp", url)
+		if refused = err != nil; !refused {
+			other.Close()
+		}
+	}
+	if _, err := io.WriteString(conn, "Host: web\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK") || !strings.Contains(string(answer), "Connection: close") {
+		t.Errorf("answered %q, %v", answer, err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
 	}
 }
