@@ -32,8 +32,8 @@ const (
 	friend    = "444455556666"
 )
 
-// in is EC2 of another region of the lab.
-func in(region string) *ec2.Client {
+// ec2In is EC2 of another region of the lab.
+func ec2In(region string) *ec2.Client {
 	return ec2.NewFromConfig(s.world.AWS, func(o *ec2.Options) { o.Region = region })
 }
 
@@ -41,11 +41,11 @@ func in(region string) *ec2.Client {
 func ours(t *testing.T, region string) (images []types.Image, snapshots []types.Snapshot) {
 	t.Helper()
 	ctx := deadline(t, 20*time.Second)
-	out, err := in(region).DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: filter("tag-key", "bakehouse:bake-id")})
+	out, err := ec2In(region).DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: filter("tag-key", "bakehouse:bake-id")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	snaps, err := in(region).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: filter("tag-key", "bakehouse:bake-id")})
+	snaps, err := ec2In(region).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: filter("tag-key", "bakehouse:bake-id")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +61,11 @@ func hasTag(tags []types.Tag, key string) bool {
 func shared(t *testing.T, region, image, snapshot string) {
 	t.Helper()
 	ctx := deadline(t, 20*time.Second)
-	perms, err := in(region).DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: aws.String(image), Attribute: types.ImageAttributeNameLaunchPermission})
+	perms, err := ec2In(region).DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: aws.String(image), Attribute: types.ImageAttributeNameLaunchPermission})
 	if err != nil || len(perms.LaunchPermissions) != 1 || aws.ToString(perms.LaunchPermissions[0].UserId) != friend {
 		t.Errorf("%s: %s may be launched by %+v (%v)", region, image, perms, err)
 	}
-	volumes, err := in(region).DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: aws.String(snapshot), Attribute: types.SnapshotAttributeNameCreateVolumePermission})
+	volumes, err := ec2In(region).DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: aws.String(snapshot), Attribute: types.SnapshotAttributeNameCreateVolumePermission})
 	if err != nil || len(volumes.CreateVolumePermissions) != 1 || aws.ToString(volumes.CreateVolumePermissions[0].UserId) != friend {
 		t.Errorf("%s: volumes of %s may be made by %+v (%v)", region, snapshot, volumes, err)
 	}
