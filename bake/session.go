@@ -9,6 +9,7 @@ import (
 	"bakehouse/bake/distribute"
 	"bakehouse/bake/publish"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/secret"
 )
 
 // Session is one bake under way: what its steps have made and found out.
@@ -22,11 +23,11 @@ type Session struct {
 	group    string // security group of the builder
 	token    string // client token of the launch
 	tried    []Attempt
-	instance string  // the builder
-	addr     string  // where its SSH answers
-	machine  Machine // connected builder
-	chefKey  []byte  // private key of the bake's Chef client, PEM
-	client   string  // path of chef-client or cinc-client in the builder
+	instance string       // the builder
+	addr     string       // where its SSH answers
+	machine  Machine      // connected builder
+	chefKey  secret.Bytes // private key of the bake's Chef client, PEM
+	client   string       // path of chef-client or cinc-client in the builder
 	image    string
 	snaps    []string
 	copying  *distribute.Copier // nil: no copy has begun

@@ -12,6 +12,7 @@ import (
 
 	"bakehouse/internal/await"
 	"bakehouse/internal/chefapi"
+	"bakehouse/internal/secret"
 )
 
 // nodeName is the name of the bake's node and client on the Chef server.
@@ -25,7 +26,7 @@ func (s *Session) makeNode(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the Chef client's key: %w", err)
 	}
-	s.chefKey = private
+	s.chefKey = secret.New(private)
 	if err := s.journal.intend(KindChefClient, name); err != nil {
 		return err
 	}

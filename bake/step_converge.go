@@ -134,7 +134,7 @@ func (s *Session) sendChefFiles(ctx context.Context) error {
 	files := []struct {
 		name    string
 		content []byte // nil: there is none
-	}{{"client.rb", []byte(s.plan.clientRB())}, {"client.pem", s.chefKey}, {"ca.pem", s.plan.chefCA}, {attributesFile, attributes}}
+	}{{"client.rb", []byte(s.plan.clientRB())}, {"client.pem", s.chefKey.Reveal()}, {"ca.pem", s.plan.chefCA}, {attributesFile, attributes}}
 	for _, f := range files {
 		if f.content == nil {
 			continue

@@ -22,7 +22,7 @@ type room struct {
 }
 
 // leaves may be imported by every room: nouns and error kinds without behaviour.
-var leaves = []string{"internal/fault", "internal/awserr", "internal/awsfault"}
+var leaves = []string{"internal/fault", "internal/awserr", "internal/awsfault", "internal/secret"}
 
 var rooms = []room{
 	{"bake", []string{"cloud-init", "internal/agentconf", "internal/await", "internal/chefapi", "internal/chefrepo", "internal/host"},
@@ -39,6 +39,7 @@ var rooms = []room{
 	{"release", nil, "release is a noun: what deploy writes and agent reads"},
 	{"cloud-init", nil, "files left in the image, nothing else"},
 	{"internal/fault", nil, "a leaf: everybody imports it"},
+	{"internal/secret", nil, "a leaf: keys that no printing shows"},
 	{"internal/awserr", nil, "a leaf: the only place that knows AWS error codes"},
 	{"internal/awsfault", nil, "advice for failed AWS calls: awserr's codes in fault's kinds"},
 	{"bake/ami", nil, "the noun that a bake leaves behind; who copies, publishes or prunes it needs no bake"},
