@@ -22,7 +22,6 @@ func HTML(reports []Report) ([]byte, error) {
 		"clock":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"s":      func(f float64) string { return fmt.Sprintf("%.1f", f) },
 		"took":   took,
-		"amount": func(f float64) string { return fmt.Sprintf("%.4f", f) },
 		"short":  short,
 		"bars":   bars,
 		"ticks":  ticks,

@@ -172,6 +172,9 @@ func (t Table) volume(region string, v Volume) Line {
 	case v.GB == 0:
 		l.Unknown, l.How = true, "unknown: the volume's size is not known"
 		return l
+	case v.Type == "":
+		l.Unknown, l.How = true, "unknown: the volume's type is not known"
+		return l
 	case !ok:
 		l.Unknown, l.How = true, fmt.Sprintf("unknown: the table has no price for a volume of type %q in %s", v.Type, region)
 		return l
@@ -228,6 +231,12 @@ func (l Line) Shown() string {
 	}
 	return amount(l.Amount)
 }
+
+// OnceShown is what is paid once, as people read it.
+func (e Estimate) OnceShown() string { return amount(e.Once) }
+
+// MonthlyShown is what is paid every month, as people read it.
+func (e Estimate) MonthlyShown() string { return amount(e.Monthly) }
 
 // amount shows four digits behind the point, or more for a small fraction.
 func amount(f float64) string {
