@@ -31,6 +31,7 @@ func environment(p place) []string {
 		"AWS_SECRET_ACCESS_KEY=" + company.OperatorSK,
 		"BAKEHOUSE_LAB=" + p.run,
 		"BAKEHOUSE_LAB_CACHE=" + p.cache,
+		"BAKEHOUSE_LAB_IDENTITY_CERT=" + company.IdentityCert(p.run),
 		"CHEF_CLIENT_KEY=" + company.AdminKey(p.run),
 		"CHEF_CLIENT_NAME=admin",
 		"CHEF_SERVER_URL=" + company.ChefURL,

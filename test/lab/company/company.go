@@ -58,6 +58,9 @@ type Config struct {
 // KeyFile is the private SSH key of the key pair KeyName.
 func KeyFile(runDir string) string { return filepath.Join(runDir, "keys", "lab.pem") }
 
+// IdentityCert is the certificate that guests' identity documents are signed with.
+func IdentityCert(runDir string) string { return filepath.Join(runDir, "keys", "identity.pem") }
+
 // AdminKey is the Chef administrator's private key.
 func AdminKey(runDir string) string { return filepath.Join(runDir, "goiardi", "admin.pem") }
 

@@ -3,8 +3,10 @@
 package company
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
 	"path"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/jonboulle/clockwork"
 
+	"bakehouse/test/lab/gateway"
 	"bakehouse/test/lab/hypervisor"
 	"bakehouse/test/lab/imds"
 )
@@ -20,8 +23,27 @@ import (
 const account = "123456789012"
 
 // metadata serves 169.254.169.254.
-func (c *company) metadata() http.Handler {
-	return imds.New(guestsByAddress{c.parts.hyper, c.target}, clockwork.NewRealClock())
+func (c *company) metadata() (http.Handler, error) {
+	authority, err := imds.NewAuthority(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(IdentityCert(c.cfg.RunDir), authority.PEM(), 0o644); err != nil {
+		return nil, fmt.Errorf("writing the certificate of identity documents: %w", err)
+	}
+	return imds.NewSigned(guestsByAddress{c.parts.hyper, c.target}, clockwork.NewRealClock(), authority), nil
+}
+
+// session tells the gateway whose role session an access key is.
+func (c *company) session(accessKey string) (gateway.Session, bool) {
+	for _, m := range c.parts.hyper.Machines() {
+		if imds.AccessKeyID(m.Instance.ID) != accessKey || m.Instance.Detail.IamInstanceProfile == nil {
+			continue
+		}
+		secret, token := imds.Secret(m.Instance.ID)
+		return gateway.Session{Account: account, Role: describe(m).Role.Name, Name: m.Instance.ID, Secret: secret, Token: token}, true
+	}
+	return gateway.Session{}, false
 }
 
 // target is where the group of an instance is said to take it. The gateway

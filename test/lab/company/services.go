@@ -152,7 +152,11 @@ func (c *company) startNetwork() error {
 		return err
 	}
 	c.closers.add("DHCP", dhcp.Close)
-	if err := c.serve("metadata", metadataAddr, c.metadata()); err != nil {
+	metadata, err := c.metadata()
+	if err != nil {
+		return err
+	}
+	if err := c.serve("metadata", metadataAddr, metadata); err != nil {
 		return err
 	}
 	if err := c.serve("apt", AptURL[len("http://"):], rootfs.RepoHandler(c.parts.base.RepoDir)); err != nil {
@@ -174,6 +178,7 @@ func (c *company) startGateway(ctx context.Context) error {
 		Recorder:   calls,
 		Parameters: map[string]string{imageParam: BaseImage},
 		Caller:     c.caller,
+		Session:    c.session,
 	})
 	if err != nil {
 		return err

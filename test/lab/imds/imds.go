@@ -97,14 +97,19 @@ func versions() []string {
 const tagsSince = "2021-03-23"
 
 // New returns the service. It keeps session tokens in memory.
-func New(dir Directory, clock Clock) http.Handler {
-	return &service{dir: dir, clock: clock, tokens: tokens{issued: map[string]token{}}}
+func New(dir Directory, clock Clock) http.Handler { return NewSigned(dir, clock, nil) }
+
+// NewSigned is New with identity documents that a signs.
+func NewSigned(dir Directory, clock Clock, a *Authority) http.Handler {
+	return &service{dir: dir, clock: clock, authority: a, tokens: tokens{issued: map[string]token{}}}
 }
 
 type service struct {
 	dir    Directory
 	clock  Clock
 	tokens tokens
+
+	authority *Authority // nil: documents are not signed
 }
 
 // ServeHTTP answers one guest's request.
@@ -173,11 +178,28 @@ func (s *service) show(w http.ResponseWriter, r *http.Request, in Instance) {
 		return
 	}
 	t := build(in, s.clock.Now(), version >= tagsSince) // "latest" sorts behind every date
+	if err := s.sign(t); err != nil {
+		refuse(w, http.StatusInternalServerError)
+		return
+	}
 	if content, ok := t.read(rest); ok {
 		answer(w, content)
 		return
 	}
 	refuse(w, http.StatusNotFound)
+}
+
+// sign puts the signatures beside the identity document.
+func (s *service) sign(t tree) error {
+	if s.authority == nil {
+		return nil
+	}
+	const at = "dynamic/instance-identity/"
+	leaves, err := s.authority.signatures(t.leaves[at+"document"])
+	for name, content := range leaves {
+		t.leaves[at+name] = content
+	}
+	return err
 }
 
 func answer(w http.ResponseWriter, body string) {

@@ -69,16 +69,23 @@ type credentials struct {
 	Expiration      time.Time
 }
 
+// Secret is what belongs to AccessKeyID: the gateway checks signatures with it
+// where a test is about signatures.
+func Secret(instanceID string) (secret, session string) {
+	key := sha256.Sum256([]byte("secret of " + instanceID))
+	token := sha256.Sum256([]byte("session of " + instanceID))
+	return base64.RawStdEncoding.EncodeToString(key[:30]), base64.StdEncoding.EncodeToString(token[:])
+}
+
 func credentialsOf(instanceID string, now time.Time) credentials {
-	secret := sha256.Sum256([]byte("secret of " + instanceID))
-	session := sha256.Sum256([]byte("session of " + instanceID))
+	secret, session := Secret(instanceID)
 	// EC2 renews them every hour and lets them live for six.
 	renewed := now.UTC().Truncate(time.Hour)
 	return credentials{
 		Code: "Success", LastUpdated: renewed, Type: "AWS-HMAC",
 		AccessKeyID:     AccessKeyID(instanceID),
-		SecretAccessKey: base64.RawStdEncoding.EncodeToString(secret[:30]),
-		Token:           base64.StdEncoding.EncodeToString(session[:]),
+		SecretAccessKey: secret,
+		Token:           session,
 		Expiration:      renewed.Add(6 * time.Hour),
 	}
 }

@@ -168,8 +168,7 @@ func (t tree) addNotices(in Instance) {
 	}
 }
 
-// document is the identity document. EC2 signs it too; nothing here checks
-// signatures, so none is served.
+// document is the identity document.
 func document(in Instance) string {
 	b, _ := json.MarshalIndent(map[string]any{ // strings and nils always render
 		"accountId": in.AccountID, "architecture": in.Architecture, "availabilityZone": in.Zone,
