@@ -19,6 +19,15 @@ func twoRoles(f *fakes) []Inputs {
 	return []Inputs{f.in, db}
 }
 
+func TestAReusedImageIsNoFailure(t *testing.T) {
+	t.Parallel()
+	for result, want := range map[string]string{"done": "done", "reused": "done", "failed": "failed", "refused": "failed", "unpublished": "failed"} {
+		if r := AllOf([]Report{{Result: "done"}, {Result: result}}); r.Result != want || len(r.Bakes) != 2 {
+			t.Errorf("%s makes the run %s, want %s", result, r.Result, want)
+		}
+	}
+}
+
 func TestSeveralRolesMakeSeveralImages(t *testing.T) {
 	t.Parallel()
 	f := newFakes(t)

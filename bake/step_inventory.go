@@ -1,6 +1,7 @@
 package bake
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -93,7 +94,9 @@ func (r Recipe) settings() (map[string]string, error) {
 	var tree map[string]any
 	b, err := json.Marshal(r)
 	if err == nil {
-		err = json.Unmarshal(b, &tree)
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber() // 209715200 is not to read 2.097152e+08
+		err = d.Decode(&tree)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing the settings: %w", err)

@@ -16,6 +16,7 @@ import (
 func TestTheInventoryTravelsWithTheImage(t *testing.T) {
 	t.Parallel()
 	f := newFakes(t)
+	f.in.RootVolumeGB = 12000
 	f.in.AgentEnv = map[string]string{"HTTPS_PROXY": "http://me:hunter2@proxy"}
 	r, err := f.Bake(t.Context(), f.plan(t))
 	if err != nil {
@@ -31,7 +32,7 @@ func TestTheInventoryTravelsWithTheImage(t *testing.T) {
 	}
 	i := r.Inventory
 	if i == nil || i.BakeID != r.BakeID || len(i.Packages) != 1 || len(i.Cookbooks) != 1 || i.Cookbooks[0].Version != "1.2.3" ||
-		i.Settings["run_list"] != "role[web]" || i.Settings["agent_env.HTTPS_PROXY"] != "(set)" {
+		i.Settings["run_list"] != "role[web]" || i.Settings["root_volume_gb"] != "12000" || i.Settings["agent_env.HTTPS_PROXY"] != "(set)" {
 		t.Errorf("the report says %+v", i)
 	}
 	if got := f.ec2.images[1].tags[inventory.Tag]; got != inventory.Digest(kept) {
@@ -110,5 +111,19 @@ func TestAReusedImageBringsItsInventory(t *testing.T) {
 	}
 	if _, err := f.InventoryOf(t.Context(), ami.Image{ID: "ami-x", BakeID: "x"}); fault.KindOf(err) != fault.Usage || fault.NextOf(err) == "" {
 		t.Error(err)
+	}
+}
+
+func TestSettingsAreWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	r := Recipe{Role: "web", RootGB: 209715200, RunList: []string{"recipe[a]", "recipe[b]"}, AgentEnv: map[string]string{"A": "secret"}}
+	got, err := r.settings()
+	if err != nil || got["root_volume_gb"] != "209715200" || got["run_list"] != "recipe[a], recipe[b]" || got["agent_env.A"] != "(set)" || r.AgentEnv["A"] != "secret" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for k := range got {
+		if strings.HasPrefix(k, "base") || strings.HasPrefix(k, "cookbooks") || strings.HasPrefix(k, "contents") {
+			t.Errorf("%s stands elsewhere", k)
+		}
 	}
 }
