@@ -14,6 +14,7 @@ type Host struct {
 	Addr     string   `json:"addr"`     // IP address that the operator's machine reaches it by
 	Zone     string   `json:"zone"`
 	Group    string   `json:"group,omitempty"`     // Auto Scaling group; empty: in none
+	Targets  []Target `json:"targets,omitempty"`   // its places in target groups, when the rollout minds them
 	HostKeys []string `json:"host_keys,omitempty"` // SSH host keys that its Chef node holds, as in authorized_keys
 }
 

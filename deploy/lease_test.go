@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func TestTheStateOutlivesItsOperator(t *testing.T) {
 		}
 	}
 	got, second, err := p.Load(ctx, "web", r.ID)
-	if err != nil || got.Strategy != r.Strategy || len(got.Waves) != 2 || got.Waves[1].Hosts[0].Host.Instance != "i-01" {
+	if err != nil || !reflect.DeepEqual(got.Strategy, r.Strategy) || len(got.Waves) != 2 || got.Waves[1].Hosts[0].Host.Instance != "i-01" {
 		t.Fatalf("read %+v, %v", got, err)
 	}
 	got.Reason = "x"

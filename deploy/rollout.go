@@ -70,6 +70,10 @@ type Strategy struct {
 	Parallel     int           `json:"parallel"`      // hosts at a time within a wave; must be more than 0
 	HostTimeout  time.Duration `json:"host_timeout"`  // for one host, retry included
 	NoRollback   bool          `json:"no_rollback"`   // stop, and leave everything as it is
+
+	TargetGroups []string      `json:"target_groups,omitempty"` // that hosts are taken out of meanwhile, by ARN or name
+	Drain        time.Duration `json:"drain,omitempty"`         // see Balanced
+	Healthy      time.Duration `json:"healthy,omitempty"`
 }
 
 // HostState is where one host stands in a rollout.
@@ -146,6 +150,8 @@ func (s Strategy) Check() error {
 		return errors.New("a wave of no hosts: want 1 or more, or a percentage")
 	case s.Parallel <= 0:
 		return fmt.Errorf("%d hosts at a time: want 1 or more", s.Parallel)
+	case s.Drain < 0 || s.Healthy < 0:
+		return errors.New("a negative time for the load balancer: want 0 or more")
 	case s.HostTimeout <= 0:
 		return fmt.Errorf("a time limit of %s for a host: want more than 0", s.HostTimeout)
 	}

@@ -20,10 +20,11 @@ import (
 // deps is what the commands need from the world; tests bring their own.
 type deps struct {
 	cliapp.Process
-	s3     func(context.Context, awscfg.Options) (deploy.S3, error)
-	kms    func(context.Context, awscfg.Options) (keyService, error)
-	lister func(context.Context, hostOptions) (deploy.Lister, error)
-	alarms func(context.Context, awscfg.Options) (deploy.CloudWatch, error)
+	s3        func(context.Context, awscfg.Options) (deploy.S3, error)
+	kms       func(context.Context, awscfg.Options) (keyService, error)
+	lister    func(context.Context, hostOptions) (deploy.Lister, error)
+	alarms    func(context.Context, awscfg.Options) (deploy.CloudWatch, error)
+	balancers func(context.Context, awscfg.Options) (deploy.Balancers, error)
 	// environ is the environment of this process, for the commands of gates.
 	environ func() []string
 	engine  func(context.Context, loginOptions) (deploy.Engine, error)

@@ -44,6 +44,9 @@ func rolloutFlags() []cli.Flag {
 		&cli.IntFlag{Name: "parallel", Value: 50, Usage: "at most `N` hosts at a time"},
 		&cli.DurationFlag{Name: "host-timeout", Value: 5 * time.Minute, Usage: "`TIME` that one host has, a second try included"},
 		&cli.BoolFlag{Name: "no-rollback", Usage: "when too many hosts fail, stop and leave channel and hosts as they are"},
+		&cli.StringSliceFlag{Name: "target-group", Usage: "take each host out of load balancer target `GROUP` (name or ARN) while it deploys; may be given several times"},
+		&cli.DurationFlag{Name: "drain", Value: time.Minute, Usage: "with --target-group: `TIME` that a host's connections have to end"},
+		&cli.DurationFlag{Name: "healthy-within", Value: 2 * time.Minute, Usage: "with --target-group: `TIME` in which the load balancer must find a host healthy again"},
 		&cli.StringFlag{Name: "resume", Usage: "go on with rollout `ID`, as it was planned"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print the waves and change nothing"},
 		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, or ssm (Run Command: no port, no key)"},
@@ -117,6 +120,11 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 func strategyOf(c *cli.Context) (s deploy.Strategy, err error) {
 	s = deploy.Strategy{PerZone: c.Bool("per-zone"), Pause: c.Duration("pause"), Parallel: c.Int("parallel"),
 		HostTimeout: c.Duration("host-timeout"), NoRollback: c.Bool("no-rollback")}
+	if s.TargetGroups = c.StringSlice("target-group"); len(s.TargetGroups) > 0 {
+		s.Drain, s.Healthy = c.Duration("drain"), c.Duration("healthy-within")
+	} else if c.IsSet("drain") || c.IsSet("healthy-within") {
+		return s, cliapp.Usagef("--drain and --healthy-within are for a load balancer: give --target-group, too")
+	}
 	for name, into := range map[string]*deploy.Amount{"canary": &s.Canary, "wave": &s.Wave, "max-unhealthy": &s.MaxUnhealthy} {
 		if *into, err = deploy.ParseAmount(c.String(name)); err != nil {
 			return s, cliapp.Usagef("--%s: %v", name, err)

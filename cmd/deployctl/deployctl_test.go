@@ -104,6 +104,7 @@ type bench struct {
 	hall   *hall // hosts; nil: none
 	keys   keyService
 	alarms deploy.CloudWatch
+	tg     deploy.Balancers
 	answer string // typed at a terminal; empty: there is none
 }
 
@@ -122,9 +123,10 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 			b.bucket.options = o
 			return b.bucket, b.s3
 		},
-		alarms:  func(context.Context, awscfg.Options) (deploy.CloudWatch, error) { return b.alarms, nil },
-		environ: func() []string { return []string{"PATH=/usr/bin:/bin"} },
-		kms:     func(context.Context, awscfg.Options) (keyService, error) { return b.keys, nil },
+		alarms:    func(context.Context, awscfg.Options) (deploy.CloudWatch, error) { return b.alarms, nil },
+		balancers: func(context.Context, awscfg.Options) (deploy.Balancers, error) { return b.tg, nil },
+		environ:   func() []string { return []string{"PATH=/usr/bin:/bin"} },
+		kms:       func(context.Context, awscfg.Options) (keyService, error) { return b.keys, nil },
 		lister: func(context.Context, hostOptions) (deploy.Lister, error) {
 			return deploy.Lister{Chef: b.hall, EC2: b.hall}, nil
 		},

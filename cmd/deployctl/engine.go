@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"bakehouse/deploy"
@@ -37,4 +39,13 @@ func engines(agentSocket string) func(context.Context, loginOptions) (deploy.Eng
 		e.Login.Signers, err = host.KeyFile(o.key)
 		return e, err
 	}
+}
+
+// connectBalancers makes the client of the load balancers.
+func connectBalancers(ctx context.Context, o awscfg.Options) (deploy.Balancers, error) {
+	cfg, err := awscfg.Load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return elb.NewFromConfig(cfg), nil
 }

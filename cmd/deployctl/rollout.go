@@ -59,6 +59,9 @@ func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
 		return w.print()
 	}
 	engine, err := d.engine(ctx, o.login)
+	if err == nil {
+		engine, err = w.balanced(ctx, engine)
+	}
 	if err != nil {
 		return err
 	}
@@ -83,7 +86,7 @@ func (w *rolling) plan(ctx context.Context) error {
 	if err := w.p.Prepare(ctx, r); err != nil {
 		return err
 	}
-	chosen, err := w.lister.Choose(ctx, o.wish)
+	chosen, err := w.choose(ctx, o.wish, o.strategy.TargetGroups)
 	if err != nil {
 		return err
 	}
@@ -97,6 +100,29 @@ func (w *rolling) plan(ctx context.Context) error {
 	w.board.Info(fmt.Sprintf("rollout %s: build %s on %s of %s: %d hosts in %d waves, %d nodes left out (deployctl hosts says why)",
 		r.ID, r.Build.Short(), r.Channel, r.App, r.Hosts(), len(r.Waves), len(chosen.Excluded)))
 	return nil
+}
+
+// choose picks the hosts, and notes where they stand in target groups.
+func (w *rolling) choose(ctx context.Context, wish deploy.Wish, groups []string) (deploy.Selection, error) {
+	s, err := w.lister.Choose(ctx, wish)
+	if err != nil || len(groups) == 0 {
+		return s, err
+	}
+	api, err := w.d.balancers(ctx, w.o.aws)
+	if err != nil {
+		return s, err
+	}
+	return s, deploy.Place(ctx, api, groups, s.Hosts)
+}
+
+// balanced has engine mind the load balancers, where the rollout is to.
+func (w *rolling) balanced(ctx context.Context, engine deploy.Engine) (deploy.Engine, error) {
+	s := w.state.Strategy
+	if len(s.TargetGroups) == 0 {
+		return engine, nil
+	}
+	api, err := w.d.balancers(ctx, w.o.aws)
+	return deploy.Balanced{Engine: engine, API: api, Clock: clock{}, Drain: s.Drain, Healthy: s.Healthy}, err
 }
 
 // locked carries the rollout out while it has the channel's lease.
@@ -166,7 +192,7 @@ func (w *rolling) run(ctx context.Context, engine deploy.Engine) error {
 		Back: func(ctx context.Context, r *deploy.Rollout) (bool, error) { return w.p.Back(ctx, r, w.d.whoami()) }}
 	if len(r.Wish.Only) == 0 && r.Wish.Limit == 0 { // else newcomers were not meant
 		x.Late = func(ctx context.Context) ([]deploy.Host, error) {
-			s, err := w.lister.Choose(ctx, r.Wish)
+			s, err := w.choose(ctx, r.Wish, r.Strategy.TargetGroups)
 			return s.Hosts, err
 		}
 	}

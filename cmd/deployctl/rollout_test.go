@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"bakehouse/deploy"
 	"bakehouse/internal/chefapi"
@@ -131,6 +134,8 @@ func TestRolloutDryRunAndRefusalsChangeNothing(t *testing.T) {
 		"--hosts old --allow-empty":    {4, "old (EC2 knows no such instance"},
 		"--wave 0":                     {2, "a wave of no hosts"},
 		"--canary many":                {2, `--canary: "many" is no amount`},
+		"--drain 1m":                   {2, "give --target-group, too"},
+		"--target-group g --drain -1s": {2, "a negative time"},
 		"--engine pigeon":              {2, "--engine pigeon: want ssh or ssm"},
 		"--parallel 0":                 {2, "0 hosts at a time"},
 		"--limit -1":                   {2, "--limit -1"},
@@ -176,5 +181,57 @@ func TestRollbackGoesToTheBuildBefore(t *testing.T) {
 	}
 	if code, _, errs := h.b.run("rollback", "--app", "web", "--channel", "nightly"); code != 4 || !strings.Contains(errs, "nothing was promoted yet") {
 		t.Errorf("no channel: code %d\n%s", code, errs)
+	}
+}
+
+// rack is a load balancer with the group "tg" that every host is in and that
+// finds everybody healthy.
+type rack struct {
+	deploy.Balancers
+	h *hall
+}
+
+func (r rack) DescribeTargetGroups(context.Context, *elb.DescribeTargetGroupsInput, ...func(*elb.Options)) (*elb.DescribeTargetGroupsOutput, error) {
+	return &elb.DescribeTargetGroupsOutput{TargetGroups: []elbtypes.TargetGroup{{TargetGroupArn: aws.String("arn:tg"), TargetType: elbtypes.TargetTypeEnumInstance}}}, nil
+}
+
+func (r rack) DescribeTargetHealth(_ context.Context, in *elb.DescribeTargetHealthInput, _ ...func(*elb.Options)) (*elb.DescribeTargetHealthOutput, error) {
+	out := &elb.DescribeTargetHealthOutput{}
+	for _, id := range r.h.nodes {
+		if len(in.Targets) == 0 || *in.Targets[0].Id == id {
+			out.TargetHealthDescriptions = append(out.TargetHealthDescriptions, elbtypes.TargetHealthDescription{
+				Target: &elbtypes.TargetDescription{Id: aws.String(id)}, TargetHealth: &elbtypes.TargetHealth{State: elbtypes.TargetHealthStateEnumHealthy}})
+		}
+	}
+	return out, nil
+}
+
+func (r rack) note(call string, targets []elbtypes.TargetDescription) {
+	r.h.mu.Lock()
+	defer r.h.mu.Unlock()
+	r.h.went = append(r.h.went, call+" "+*targets[0].Id)
+}
+
+func (r rack) DeregisterTargets(_ context.Context, in *elb.DeregisterTargetsInput, _ ...func(*elb.Options)) (*elb.DeregisterTargetsOutput, error) {
+	r.note("out", in.Targets)
+	return &elb.DeregisterTargetsOutput{}, nil
+}
+
+func (r rack) RegisterTargets(_ context.Context, in *elb.RegisterTargetsInput, _ ...func(*elb.Options)) (*elb.RegisterTargetsOutput, error) {
+	r.note("in", in.Targets)
+	return &elb.RegisterTargetsOutput{}, nil
+}
+
+func TestRolloutMindsTheLoadBalancer(t *testing.T) {
+	t.Parallel()
+	h, _, v2 := newHall(t)
+	h.b.tg = rack{h: h}
+	h.b.ok(t, "rollout", v2, "--app", "web", "--target-group", "tg", "--parallel", "1")
+	var want []string
+	for _, id := range h.nodes {
+		want = append(want, "out "+id, id+" "+v2, "in "+id)
+	}
+	if !slices.Equal(h.went, want) {
+		t.Errorf("it went %v, want %v", h.went, want)
 	}
 }
