@@ -57,6 +57,7 @@ func (r Recipe) Parts() []Part {
 		return out
 	}
 	rest := r
+	rest.Policy = nil
 	rest.Base, rest.Roles, rest.Recipes, rest.RunList, rest.Role, rest.Environment = Base{}, nil, nil, nil, "", ""
 	rest.Cookbooks, rest.ChefMode, rest.ChefPackage, rest.ChefSHA256 = nil, "", "", ""
 	rest.AgentSHA256, rest.AgentEnv, rest.Agent = "", nil, Recipe{}.Agent

@@ -77,6 +77,14 @@ func (c *fakeChef) SolveCookbooks(context.Context, string, []string) (map[string
 	return map[string]string{"web": "1.2.3"}, c.fail("SolveCookbooks")
 }
 
+func (c *fakeChef) Policy(_ context.Context, group, name string) (chefapi.Policy, error) {
+	if group != "prod" || name != "web" {
+		return chefapi.Policy{}, chefapi.ErrNotFound
+	}
+	return chefapi.Policy{Revision: "rev" + c.attribute, RunList: []string{"recipe[web::default]"},
+		Cookbooks: map[string]chefapi.PolicyCookbook{"web": {Version: "1.2.3", Identifier: "id" + c.content}}}, c.fail("Policy")
+}
+
 func (c *fakeChef) CreateClient(_ context.Context, name string, _ []byte) error {
 	if err := c.fail("CreateClient"); err != nil {
 		return err

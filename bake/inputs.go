@@ -44,6 +44,7 @@ const (
 type Inputs struct {
 	Role        string
 	Environment string // Chef environment; empty: _default
+	Policy      Policy // converged instead of a role's run list; Role is then its name
 
 	Base      string // ami-…, ssm:NAME or name:GLOB
 	BaseOwner string // account that must own the base image; needed for most name:GLOB
@@ -124,7 +125,7 @@ func (in Inputs) withDefaults() Inputs {
 
 // validate finds what can be refused without asking anybody.
 func (in Inputs) validate() error {
-	if err := in.checkForms(); err != nil {
+	if err := cmp.Or(in.checkForms(), in.checkPolicy()); err != nil {
 		return err
 	}
 	checks := []struct {

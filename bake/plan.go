@@ -18,6 +18,7 @@ import (
 type Recipe struct {
 	Role        string            `json:"role"`
 	Environment string            `json:"environment"`
+	Policy      *Policy           `json:"policy,omitempty"` // nil: the role's run list
 	RunList     []string          `json:"run_list"`
 	Roles       []string          `json:"roles"`     // the role and those it includes
 	Recipes     []string          `json:"recipes"`   // what the run list expands to
@@ -150,7 +151,11 @@ func (p Plan) Text() string {
 	}
 	r, l := p.Recipe, p.Launch
 	line("bake", "%s (inputs %s)", p.BakeID, short(p.Digest))
-	line("role", "%s, environment %s", r.Role, r.Environment)
+	if r.Policy != nil {
+		line("policy", "%s, group %s, revision %s", r.Policy.Name, r.Policy.Group, short(r.Contents["role:"+r.Policy.Name]))
+	} else {
+		line("role", "%s, environment %s", r.Role, r.Environment)
+	}
 	line("recipes", "%s", orNone(strings.Join(r.Recipes, ", ")))
 	line("cookbooks", "%s", orNone(cookbookText(r.Cookbooks)))
 	line("base", "%s %s, %s, owner %s (%s)", r.Base.ID, r.Base.Name, r.Base.Architecture, r.Base.Owner, r.Base.AskedFor)

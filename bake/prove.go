@@ -67,7 +67,7 @@ func (s *Session) newProver() (*prover, error) {
 	p.Recipe.Base.ID = s.image
 	p.Launch.InstanceProfile = in.InstanceProfile
 	p.inputs.Tenancy, p.inputs.CapacityReservation = "", "" // the builder's
-	p.Launch.Metadata.Tags = true // the agent reads its channel there
+	p.Launch.Metadata.Tags = true                           // the agent reads its channel there
 	p.Tags = maps.Clone(p.Tags)
 	if in.Channel != "" {
 		p.Tags[TagChannel] = in.Channel

@@ -113,6 +113,9 @@ func (p *Plan) readFiles() (err error) {
 }
 
 func (w World) closure(ctx context.Context, in Inputs) (closure, error) {
+	if !in.Policy.Empty() {
+		return w.policyClosure(ctx, in)
+	}
 	if in.ChefMode == ChefLocalMode {
 		return localClosure(ctx, in)
 	}
@@ -123,12 +126,17 @@ func (w World) closure(ctx context.Context, in Inputs) (closure, error) {
 func recipe(in Inputs, c closure, base Base, agent packageFile) Recipe {
 	conf := in.Agent
 	conf.Role, conf.Environment, conf.BakeID = in.Role, in.Environment, ""
-	conf.Chef.RunList = runList(in.Role)
+	policy, list := (*Policy)(nil), runList(in.Role)
+	if !in.Policy.Empty() {
+		policy, list = &in.Policy, nil
+		conf.Chef.PolicyName, conf.Chef.PolicyGroup = in.Policy.Name, in.Policy.Group
+	}
+	conf.Chef.RunList = list
 	if in.ChefCAFile != "" {
 		conf.Chef.CAFile = caPath
 	}
 	return Recipe{
-		Role: in.Role, Environment: in.Environment, RunList: runList(in.Role),
+		Role: in.Role, Environment: in.Environment, Policy: policy, RunList: list,
 		Roles: c.expansion.Roles, Recipes: c.expansion.Recipes, Cookbooks: c.cookbooks, Contents: c.contents,
 		Base: base, ChefMode: in.ChefMode, ChefPackage: in.ChefPackage, ChefSHA256: strings.ToLower(in.ChefPackageSHA256),
 		AgentSHA256: agent.sha256, AgentEnv: in.AgentEnv, Agent: conf, RootGB: int32(in.RootVolumeGB), Disk: in.Disk,

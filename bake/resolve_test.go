@@ -54,7 +54,7 @@ func TestBadInputsAreRefusedBeforeAnybodyIsAsked(t *testing.T) {
 		`role "a b"`:          func(in *Inputs) { in.Role = "a b" },
 		`environment "x/y"`:   func(in *Inputs) { in.Environment = "x/y" },
 		`address "maybe"`:     func(in *Inputs) { in.Address = "maybe" },
-		`--chef-mode "solo"`:    func(in *Inputs) { in.ChefMode = "solo" },
+		`--chef-mode "solo"`:  func(in *Inputs) { in.ChefMode = "solo" },
 		"needs a chef-repo":   func(in *Inputs) { in.ChefMode = ChefLocalMode },
 		"no Chef server":      func(in *Inputs) { in.ChefServerURL = "" },
 		"validator key":       func(in *Inputs) { in.Agent.Chef.ValidatorKey = "" },

@@ -45,8 +45,11 @@ func (s *Session) makeNode(ctx context.Context) error {
 		return err
 	}
 	r := s.plan.Recipe
-	err = own.CreateNode(ctx, chefapi.Node{Name: name, Environment: r.Environment, RunList: r.RunList,
-		Normal: s.plan.nodeAttributes()})
+	node := chefapi.Node{Name: name, Environment: r.Environment, RunList: r.RunList, Normal: s.plan.nodeAttributes()}
+	if r.Policy != nil {
+		node.PolicyName, node.PolicyGroup = r.Policy.Name, r.Policy.Group
+	}
+	err = own.CreateNode(ctx, node)
 	if err != nil && !errors.Is(err, chefapi.ErrExists) {
 		return chefFault("creating Chef node "+name, err)
 	}

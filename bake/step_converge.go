@@ -164,6 +164,9 @@ func (p Plan) clientRB() string {
 	} else {
 		lines = append(lines, "chef_server_url "+ruby(p.inputs.ChefServerURL))
 	}
+	if pol := p.Recipe.Policy; pol != nil { // either makes the client take the policy instead of a run list
+		lines = append(lines, "policy_name "+ruby(pol.Name), "policy_group "+ruby(pol.Group))
+	}
 	if p.chefCA != nil {
 		lines = append(lines, "ssl_ca_file "+ruby(chefDir+"/ca.pem"))
 	}

@@ -109,6 +109,7 @@ type ChefServer interface {
 	EnvironmentExists(ctx context.Context, name string) (bool, error)
 	Environment(ctx context.Context, name string) (chefrepo.Environment, error)
 	CookbookDigest(ctx context.Context, name, version string) (string, error)
+	Policy(ctx context.Context, group, name string) (chefapi.Policy, error)
 	SolveCookbooks(ctx context.Context, environment string, runList []string) (map[string]string, error)
 	CreateClient(ctx context.Context, name string, publicPEM []byte) error
 	DeleteClient(ctx context.Context, name string) error

@@ -69,6 +69,8 @@ func chefFlags() []cli.Flag {
 	const group = "chef"
 	return []cli.Flag{
 		&cli.StringFlag{Category: group, Name: "environment", Aliases: []string{"E"}, Usage: "Chef `ENVIRONMENT` (chef.environment; default: _default)"},
+		&cli.StringFlag{Category: group, Name: "policy", Usage: "bake the Chef policy `NAME` (Policyfile) instead of a role; the image's role is its name"},
+		&cli.StringFlag{Category: group, Name: "policy-group", Usage: "policy `GROUP` that --policy is taken from"},
 		&cli.StringFlag{Category: group, Name: "chef-server", EnvVars: []string{"CHEF_SERVER_URL"}, Usage: "`URL` of the Chef server, with its organisation (chef.server_url)"},
 		&cli.StringFlag{Category: group, Name: "chef-client", EnvVars: []string{"CHEF_CLIENT_NAME"}, Usage: "`NAME` to sign as (chef.client_name)"},
 		&cli.StringFlag{Category: group, Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "`FILE` with that client's private key (chef.client_key)"},

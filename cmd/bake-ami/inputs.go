@@ -76,6 +76,12 @@ func (d deps) readOptions(c *cli.Context) (options, error) {
 // rolesOf are the roles to bake; one without a name when none is given.
 func rolesOf(c *cli.Context) ([]string, error) {
 	roles := c.StringSlice("role")
+	if policy := c.String("policy"); policy != "" {
+		if len(roles) > 0 {
+			return nil, cliapp.Usagef("--policy %s and --role %s exclude each other: a policy has its own run list", policy, strings.Join(roles, ", "))
+		}
+		return []string{policy}, nil
+	}
 	for i, r := range roles {
 		if slices.Contains(roles[:i], r) {
 			return nil, cliapp.Usagef("--role %s is given twice", r)
@@ -111,7 +117,8 @@ func (d deps) inputs(c *cli.Context, file config.Config, role string) (bake.Inpu
 	b := file.Bake
 	in := bake.Inputs{
 		Role: role, Environment: cliapp.String(c, "environment", file.Chef.Environment),
-		Base: cliapp.String(c, "base", b.Base), BaseOwner: c.String("base-owner"),
+		Policy: bake.Policy{Name: c.String("policy"), Group: c.String("policy-group")},
+		Base:   cliapp.String(c, "base", b.Base), BaseOwner: c.String("base-owner"),
 		Region:        cliapp.String(c, "region", file.Region),
 		SecurityGroup: cliapp.String(c, "security-group", b.SecurityGroup), AllowFrom: c.String("allow-from"),
 		Address: cliapp.String(c, "address", b.Address), SSHUser: cliapp.String(c, "ssh-user", b.SSHUser),

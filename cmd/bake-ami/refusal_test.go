@@ -142,6 +142,7 @@ func flagRows() map[string]bad {
 		"protect": badly("--protect=maybe"), "rebake": badly("--rebake=maybe"), "keep-on-failure": badly("--keep-on-failure=maybe"),
 	}
 	maps.Copy(rows, map[string]bad{
+		"policy": {args: []string{"--policy", "a b", "--policy-group", "prod", "--region", "us-east-1"}, alone: true}, "policy-group": badly("--policy-group", "prod"),
 		"sbom": badly("--sbom", "/no/such/folder/x"), "report-dir": badly("--report-dir", "/no/such"), "inventory": badly("--inventory", "bucket"),
 		"copy-to": badly("--copy-to", "mars"), "share-with": badly("--share-with", "everybody"), "publish-ssm": badly("--publish-ssm", "a b"),
 		"publish-launch-template": badly("--publish-launch-template", "a b"), "launch-template-default": badly("--launch-template-default"),
