@@ -38,6 +38,7 @@ func unrecorded() map[string]map[string]string {
 		"bake-ami": {
 			"ec2:CreateTags": "EC2 asks for it when a create call carries tags; only a proof marks images by a call of its own",
 			"iam:PassRole":   "EC2 asks for it when the builder gets an instance profile",
+			"autoscaling:DescribeLaunchConfigurations": "only prune, and only for old groups without a launch template",
 			"ec2:DisableImageDeregistrationProtection": "only when a bake fails after its image was protected",
 			"ec2:EnableImageDeregistrationProtection":  "only with --protect",
 			"ec2:EnableImageDeprecation":               "only with --deprecate-after",
