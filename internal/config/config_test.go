@@ -78,6 +78,7 @@ agent:
   launch_within: 20m
   terminate_hook: bye
   signal_stack: true
+  emf: Bakehouse
   drain_timeout: 30s
   on_rebalance: leave
   leave_at_poweroff: true
@@ -127,6 +128,8 @@ image:
   description: Shop front, {role}
   deprecate_after: 90d
   protect: true
+  copy_to: {eu-central-1: , us-west-2: alias/images}
+  share_with: ["111122223333"]
 roles:
   web:
     bake:
@@ -150,7 +153,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Region: "eu-west-1", File: path,
 		Roles: map[string]Role{"web": {Bake: Bake{Timeout: time.Hour, ChefRepo: filepath.Join(dir, "repo")}, Agent: Agent{Attempts: 2}}},
 		Chef: Chef{"https://chef.example.com/organizations/acme", "admin", filepath.Join(dir, "keys/admin.pem"), "/etc/ssl/chef.pem",
-			"acme-validator", "ssm:/bakehouse/chef/validator", "prod"},
+			"acme-validator", "ssm:/bakehouse/chef/validator", "", "prod"},
 		Bake: Bake{Base: "ami-0123456789abcdef0", InstanceType: []string{"t3.small", "t3a.small"},
 			Subnet: []string{"subnet-0123456789abcdef0", "tag:tier=build-*"}, SecurityGroup: "sg-0123456789abcdef0",
 			Address: "private", SSHUser: "ubuntu", RootVolumeGB: 16, ChefPackage: "https://files.example.com/cinc_18.deb",
@@ -163,7 +166,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
 		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue",
 			Drain: "/usr/local/bin/drain", DrainTimeout: 30 * time.Second, OnRebalance: "leave", LeaveAtPoweroff: true,
-			LaunchHook: "ready", LaunchWithin: 20 * time.Minute, TerminateHook: "bye", SignalStack: true},
+			LaunchHook: "ready", LaunchWithin: 20 * time.Minute, TerminateHook: "bye", SignalStack: true, EMF: "Bakehouse"},
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
 			Unit: "web.service", Keep: 4, Health: Health{URL: "http://127.0.0.1:8080/healthz", Timeout: 45 * time.Second, TCP: "127.0.0.1:8080", Command: "test -e ready", Hold: 3 * time.Second},
 			KeepMiB: 2048, HookTimeout: 20 * time.Second, SignKey: filepath.Join(dir, "keys/web.pem"), PublicKeys: []string{"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, AllowUnsigned: true,
@@ -172,7 +175,8 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Prove: Prove{InstanceProfile: "web", Channel: "staging", Timeout: 5 * time.Minute},
 		Checks: map[string]Checks{"web": {Commands: []string{"nginx -t"}, Files: []string{"/srv/web/current"}, Ports: []string{"80", "8080"},
 			URLs: []string{"http://127.0.0.1/healthz"}, Timeout: 10 * time.Second}},
-		Image:  Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true},
+		Image:  Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true,
+			CopyTo: map[string]string{"eu-central-1": "", "us-west-2": "alias/images"}, ShareWith: []string{"111122223333"}},
 		Reaper: reaperWanted(dir),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
