@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"golang.org/x/sys/unix"
 
 	"bakehouse/internal/awserr"
@@ -198,12 +197,8 @@ func (e terseError) Unwrap() error { return e.error }
 
 // terse shortens err where it has a code, or was never sent.
 func terse(err error) error {
-	var unsent *smithyhttp.RequestSendError
-	switch {
-	case awserr.Code(err) != "":
+	if awserr.Code(err) != "" {
 		return terseError{err}
-	case errors.As(err, &unsent):
-		return unsent.Err
 	}
-	return err
+	return awserr.Unsent(err)
 }

@@ -61,7 +61,7 @@ func checks() map[string]check {
 		"keep":          between(1, 100),
 		"mib":           between(1, 1<<24),
 		"hostport":      like("HOST:PORT", `[A-Za-z0-9.-]+:[0-9]{1,5}`),
-		"argument":      like("text of one line", `[^\x00-\x1f\x7f]+`),
+		"argument":      like("argument", `[^\x00-\x1f\x7f]+`),
 		"credential":    like("NAME: /PATH", `[A-Za-z0-9_.-]{1,255}=/[A-Za-z0-9_./@+-]+`),
 		"listen":        like("PORT, ADDRESS:PORT or /PATH", `([0-9]{1,5}|[0-9.]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}|/[A-Za-z0-9_./@+-]+)`),
 		"tasks":         between(1, 4194304), // the kernel's largest number of processes
