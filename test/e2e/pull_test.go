@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -243,4 +244,32 @@ func TestTheOldReleaseServesWhenTheDiskOrTheUserFails(t *testing.T) {
 	p.refuses("a read-only file system", "read-only file system")
 	inGuest(t, p.inst.ID, "mount -o remount,bind,rw /srv/web && mount -o remount,size=400m /mnt/small && sed -i 's/\"owner\": \"web\"/\"owner\": \"nobody-here\"/' /etc/bakehouse/agent.json")
 	p.refuses("a user that does not exist", "nobody-here")
+}
+
+// TestALargeBuildOnASmallMachine pulls a build that compression does not help
+// in a control group of half a GiB, as large as the smallest instance types. The
+// guest's disk is in memory and counts against that limit, too.
+func TestALargeBuildOnASmallMachine(t *testing.T) {
+	p := followChannel(t, "large")
+	files := map[string]string{}
+	for i := range 10 {
+		b := make([]byte, 32<<20)
+		if _, err := rand.Read(b); err != nil {
+			t.Fatal(err)
+		}
+		files[fmt.Sprintf("data/%d", i)] = string(b)
+	}
+	id := p.push("large-second", files)
+	said, err := s.world.Guest(p.ctx, p.inst.ID, "systemd-run --quiet --wait --pipe -p MemoryMax=512M -p MemorySwapMax=0 boot-agent deploy 2>&1")
+	if err != nil {
+		t.Fatalf("the deploy: %v\n%s", err, said)
+	}
+	p.serves(id, "the large build")
+	var st struct {
+		PeakRSSKiB int64 `json:"peak_rss_kib"`
+	}
+	if err := json.Unmarshal([]byte(inGuest(t, p.inst.ID, "boot-agent status --json")), &st); err != nil || st.PeakRSSKiB == 0 || st.PeakRSSKiB > 200<<10 {
+		t.Errorf("peak resident set %d KiB (%v), want at most 200 MiB\n%s", st.PeakRSSKiB, err, said)
+	}
+	t.Logf("peak resident set %d MiB for a build of %d MiB", st.PeakRSSKiB>>10, 10*32)
 }
