@@ -125,7 +125,7 @@ func (in Inputs) withDefaults() Inputs {
 
 // validate finds what can be refused without asking anybody.
 func (in Inputs) validate() error {
-	if err := cmp.Or(in.checkForms(), in.checkPolicy()); err != nil {
+	if err := cmp.Or(in.checkPolicy(), in.checkForms()); err != nil {
 		return err
 	}
 	checks := []struct {

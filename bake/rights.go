@@ -48,6 +48,9 @@ func (p Plan) Actions() []string {
 	list := steps(p)
 	if p.Reuse != nil {
 		list = nil
+		if p.Redo != nil {
+			out = append(append(out, p.copyActions()...), p.shareActions()...)
+		}
 	}
 	for _, s := range list {
 		out = append(out, s.Actions...)
