@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"flag"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -36,14 +37,10 @@ func iamOf(service, action string) string {
 func unrecorded() map[string]map[string]string {
 	return map[string]map[string]string{
 		"bake-ami": {
-			"ec2:CreateTags": "EC2 asks for it when a create call carries tags; only a proof marks images by a call of its own",
-			"iam:PassRole":   "EC2 asks for it when the builder gets an instance profile",
+			"autoscaling:DescribeAutoScalingGroups":    "only with --prove-group, and prune looks at groups",
+			"iam:PassRole":                             "EC2 asks for it when the builder gets an instance profile",
 			"autoscaling:DescribeLaunchConfigurations": "only prune, and only for old groups without a launch template",
 			"ec2:DisableImageDeregistrationProtection": "only when a bake fails after its image was protected",
-			"ec2:EnableImageDeregistrationProtection":  "only with --protect",
-			"ec2:EnableImageDeprecation":               "only with --deprecate-after",
-			"ssm:SendCommand":                          "only with --transport ssm",
-			"ssm:GetCommandInvocation":                 "only with --transport ssm",
 			"ssm:CancelCommand":                        "only when a bake with --transport ssm is interrupted",
 			"ec2:RebootInstances":                      "only when a converge ends in exit code 37 and the guest does not come back by itself",
 		},
@@ -102,7 +99,12 @@ func calledBy(t *testing.T) map[string][]string {
 			t.Fatal(err)
 		}
 		if r.Action == "" {
-			continue // a killed tool's request, cut off before its body said what it wants
+			// What a query call wants stands in its body, and a killed tool's may
+			// end before that; the gateway could not read such a request.
+			if r.Code != "MalformedRequest" {
+				t.Errorf("a call without an action was answered: %+v", r)
+			}
+			continue
 		}
 		tool, _, _ := strings.Cut(strings.TrimPrefix(r.Agent, "bakehouse-"), "/")
 		if action := iamOf(r.Service, r.Action); r.Agent != "" && action != "sts:GetCallerIdentity" && !slices.Contains(all[tool], action) {
@@ -111,6 +113,9 @@ func calledBy(t *testing.T) map[string][]string {
 	}
 	return all
 }
+
+// wholeSuite says that no -run picks tests: only then are the reasons judged.
+func wholeSuite() bool { return flag.Lookup("test.run").Value.String() == "" }
 
 // TestPoliciesAreWhatTheToolsCall runs last (files are taken by name): it
 // judges the calls that all the tests before it made.
@@ -133,8 +138,11 @@ func TestPoliciesAreWhatTheToolsCall(t *testing.T) {
 			}
 		}
 		for _, a := range allowed {
-			if !slices.Contains(called[tool], a) && reasons[a] == "" {
+			switch seen := slices.Contains(called[tool], a); {
+			case !seen && reasons[a] == "":
 				t.Errorf("docs/iam/%s.json allows %s, which %s never called", tool, a, tool)
+			case seen && reasons[a] != "" && wholeSuite():
+				t.Errorf("%s called %s: drop its row in unrecorded()", tool, a)
 			}
 		}
 	}
