@@ -130,6 +130,9 @@ image:
   protect: true
   copy_to: {eu-central-1: , us-west-2: alias/images}
   share_with: ["111122223333"]
+  publish_ssm: /ami/web/current
+  publish_launch_template: web
+  deprecate_predecessors: 30d
 roles:
   web:
     bake:
@@ -175,7 +178,8 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Prove: Prove{InstanceProfile: "web", Channel: "staging", Timeout: 5 * time.Minute},
 		Checks: map[string]Checks{"web": {Commands: []string{"nginx -t"}, Files: []string{"/srv/web/current"}, Ports: []string{"80", "8080"},
 			URLs: []string{"http://127.0.0.1/healthz"}, Timeout: 10 * time.Second}},
-		Image:  Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true,
+		Image: Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true,
+			PublishSSM: []string{"/ami/web/current"}, PublishLaunchTemplate: "web", DeprecatePredecessors: "30d",
 			CopyTo: map[string]string{"eu-central-1": "", "us-west-2": "alias/images"}, ShareWith: []string{"111122223333"}},
 		Reaper: reaperWanted(dir),
 	}
