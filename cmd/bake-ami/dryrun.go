@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -166,7 +165,7 @@ func (d deps) printRuns(o options, runs []dryRun) error {
 		}
 		text = append(text, '\n')
 	}
-	if _, err := io.WriteString(d.Stdout, string(text)); err != nil {
+	if _, err := d.Stdout.Write(text); err != nil {
 		return errors.Join(errors.New("printing the plan"), err)
 	}
 	return nil
