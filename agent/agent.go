@@ -25,7 +25,7 @@ import (
 // run wanted (exit code 35 or 37). The next boot resumes in the same stage.
 var ErrRebooting = errors.New("rebooting as the Chef run asked; first boot resumes afterwards")
 
-// Deps is the world around an Agent. Every field but Trace is required;
+// Deps is the world around an Agent. Every field but Observe and Trace is required;
 // Broker where the configuration names one.
 type Deps struct {
 	Root     string // prefix of every path the agent touches; "/" outside tests
@@ -47,6 +47,8 @@ type Deps struct {
 	// before its first signed call.
 	ClockSet func() (bool, error)
 	Events   Events
+	// Observe, when set, is told how each run of a stage ended.
+	Observe func(Outcome)
 	// Trace, when set, is told of each durable step right after it happened. An
 	// error from it ends the run on the spot, with nothing more written: what a
 	// SIGKILL at that point does. Tests walk through all of Points with it.
@@ -99,7 +101,9 @@ func (a *Agent) FirstBoot(ctx context.Context) error {
 	}
 	j = a.rejoin(j)
 	s := &session{Agent: a, j: j}
-	return s.chainInGroup(ctx)
+	err = s.chainInGroup(ctx)
+	s.report(ctx, err)
+	return err
 }
 
 // completed says whether the journal on disk is that of a finished first boot of
@@ -109,7 +113,7 @@ func (a *Agent) completed(instanceID string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil || !a.told(j) {
+	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil || !a.told(j) || !j.Reported {
 		return false, err
 	}
 	a.deps.Events.Note("first boot of " + instanceID + " is complete")
@@ -150,10 +154,14 @@ func (a *Agent) deploy(ctx context.Context, retryRefused bool) error {
 			return err
 		}
 		if err := s.announced(ctx, st); err != nil {
-			return errors.Join(err, s.ended(ctx, j.Deploy, err))
+			err = errors.Join(err, s.ended(ctx, j.Deploy, err))
+			s.report(ctx, err)
+			return err
 		}
 	}
-	return s.ended(ctx, j.Deploy, nil)
+	err = s.ended(ctx, j.Deploy, nil)
+	s.report(ctx, err)
+	return err
 }
 
 // session is one run of the chain under the lock.
@@ -211,7 +219,9 @@ func (s *session) announced(ctx context.Context, st step) error {
 	s.detail = ""
 	s.deps.Events.StageStarted(st.name)
 	err := st.do(ctx)
-	s.deps.Events.StageDone(st.name, s.deps.Clock.Now().Sub(began), err)
+	took := s.deps.Clock.Now().Sub(began)
+	s.deps.Events.StageDone(st.name, took, err)
+	s.observe(st.name, took, err)
 	return err
 }
 

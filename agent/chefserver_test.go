@@ -104,6 +104,19 @@ func (c *chefCaller) DeleteClient(ctx context.Context, name string) error {
 	return nil
 }
 
+func (c *chefCaller) SetNormal(ctx context.Context, name, section, key string, value any) error {
+	if err := c.auth(ctx); err != nil {
+		return err
+	}
+	n, ok := c.nodes[name]
+	if !ok {
+		return chefapi.ErrNotFound
+	}
+	n.Normal = merged(n.Normal, map[string]any{section: map[string]any{key: value}})
+	c.nodes[name] = n
+	return nil
+}
+
 func (c *chefCaller) UpdateNode(ctx context.Context, n chefapi.Node) error {
 	if err := c.auth(ctx); err != nil {
 		return err

@@ -40,6 +40,11 @@ func (w *world) endState() endState {
 	}
 	name := "web-" + w.id.InstanceID
 	s.Node = w.chef.nodes[name]
+	if marker, ok := s.Node.Normal[markerKey].(map[string]any); ok {
+		if boot, ok := marker["first_boot"].(map[string]any); ok { // when, and how long, is not the end state
+			s.Node.Normal = merged(s.Node.Normal, map[string]any{markerKey: map[string]any{"first_boot": map[string]any{"state": boot["state"], "release": boot["release"], "seconds": nil, "reported": nil}}})
+		}
+	}
 	s.Current, _ = os.Readlink(filepath.Join(w.root, "srv/web/current"))
 	key := filepath.Join(w.root, "etc/chef/client.pem")
 	if private := w.read("/etc/chef/client.pem"); private != "" {
@@ -92,7 +97,8 @@ func TestFirstBootRunsTheWholeChain(t *testing.T) {
 	}
 	want := chefapi.Node{Name: "web-" + testInstance, Environment: "prod", RunList: []string{"role[web]"}, Normal: map[string]any{"bakehouse": map[string]any{
 		"instance_id": testInstance, "account": "123456789012", "region": "eu-west-1", "zone": "eu-west-1a",
-		"group": "web-asg", "role": "web", "image_id": "ami-1", "bake_id": "01BAKE"}}}
+		"group": "web-asg", "role": "web", "image_id": "ami-1", "bake_id": "01BAKE",
+		"first_boot": map[string]any{"state": Complete, "release": w.journal().Build, "last_good": w.journal().Build, "seconds": nil, "reported": nil}}}}
 	if !reflect.DeepEqual(s.Node, want) {
 		t.Errorf("node is\n%+v\nwant\n%+v", s.Node, want)
 	}

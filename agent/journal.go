@@ -94,12 +94,13 @@ type Journal struct {
 	Serials    map[string]Seen `json:"serials,omitempty"`
 	PeakRSSKiB int64           `json:"peak_rss_kib,omitempty"` // largest resident set of an agent's process, without the Chef client's
 	Stages     []Record        `json:"stages"`
-	Deploy     *Record         `json:"deploy,omitempty"` // the last deploy after first boot
-	Leave      *Record         `json:"leave,omitempty"`  // the way off the Chef server; Detail says why
-	Hook       *Answer         `json:"hook,omitempty"`   // what the group was told of the launch
-	Signal     *Signal         `json:"signal,omitempty"` // what the stack was told of it
-	Warm       bool            `json:"warm,omitempty"`   // prepared, and waiting in a warm pool
-	Log        []string        `json:"log,omitempty"`    // last lines of the Chef run that failed
+	Deploy     *Record         `json:"deploy,omitempty"`   // the last deploy after first boot
+	Leave      *Record         `json:"leave,omitempty"`    // the way off the Chef server; Detail says why
+	Hook       *Answer         `json:"hook,omitempty"`     // what the group was told of the launch
+	Signal     *Signal         `json:"signal,omitempty"`   // what the stack was told of it
+	Warm       bool            `json:"warm,omitempty"`     // prepared, and waiting in a warm pool
+	Reported   bool            `json:"reported,omitempty"` // the node was told of the completed first boot, or could not be
+	Log        []string        `json:"log,omitempty"`      // last lines of the Chef run that failed
 }
 
 // Seen is a channel as it was read last.

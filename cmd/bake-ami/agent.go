@@ -12,6 +12,7 @@ func agentSettings(conf *agentconf.Config, file config.Agent) {
 	conf.Group = agentconf.Group{LaunchHook: file.LaunchHook, LaunchWithin: agentconf.Duration(file.LaunchWithin), TerminateHook: file.TerminateHook, SignalStack: file.SignalStack}
 	conf.Leave = agentconf.Leave{Drain: file.Drain, DrainTimeout: agentconf.Duration(file.DrainTimeout),
 		OnRebalance: file.OnRebalance, AtPoweroff: file.LeaveAtPoweroff}
+	conf.Metrics.EMF = file.EMF
 	conf.Chef.OnFailure = file.OnFailure
 	conf.Chef.Attempts, conf.Chef.Timeout = file.Attempts, agentconf.Duration(file.Timeout)
 }

@@ -51,6 +51,7 @@ func work(ctx context.Context, opts options, out, errOut io.Writer, do func(*age
 		Clock:    agent.SystemClock{},
 		ClockSet: agent.ClockSet,
 		Events:   &printer{out: out, errOut: errOut},
+		Observe:  (&observer{journal: journalSocket, namespace: conf.Metrics.EMF, out: out}).observe,
 	})
 	if err != nil {
 		return err

@@ -19,6 +19,25 @@ func (c *Client) RawNode(ctx context.Context, name string) (json.RawMessage, err
 	return raw, err
 }
 
+// SetNormal sets normal[section][key] of a node; every other attribute, of all
+// levels, is sent back as it was read.
+func (c *Client) SetNormal(ctx context.Context, name, section, key string, value any) error {
+	var node map[string]any
+	if err := c.get(ctx, "node", name, &node); err != nil {
+		return err
+	}
+	normal, _ := node["normal"].(map[string]any)
+	inner, _ := normal[section].(map[string]any)
+	if normal == nil {
+		normal = map[string]any{}
+	}
+	if inner == nil {
+		inner = map[string]any{}
+	}
+	inner[key], normal[section], node["normal"] = value, inner, normal
+	return c.do(ctx, call{what: "updating node " + name, method: http.MethodPut, path: "nodes/" + name, body: node}, nil)
+}
+
 // RawClient fetches a client, with its public key, as RestoreClient takes it.
 // A missing one is ErrNotFound.
 func (c *Client) RawClient(ctx context.Context, name string) (json.RawMessage, error) {

@@ -19,5 +19,7 @@ type Agent struct {
 	LaunchHook    string        `yaml:"launch_hook" is:"hook" doc:"launch hook of the Auto Scaling group: kept alive while first boot works, then told CONTINUE or ABANDON"`
 	LaunchWithin  time.Duration `yaml:"launch_within" is:"duration" default:"30m" doc:"time for first boot while that hook waits; then ABANDON"`
 	TerminateHook string        `yaml:"terminate_hook" is:"hook" doc:"termination hook of the group: told CONTINUE once the instance has left"`
-	SignalStack   bool          `yaml:"signal_stack" is:"yesno" default:"false" doc:"tell the CloudFormation stack that the instance's tags name SUCCESS or FAILURE of first boot, as cfn-signal would"`
+	EMF           string        `yaml:"emf" is:"namespace" doc:"CloudWatch namespace for a line in the embedded metric format per stage, on standard output and so in the journal; none when left out"`
+
+	SignalStack bool `yaml:"signal_stack" is:"yesno" default:"false" doc:"tell the CloudFormation stack that the instance's tags name SUCCESS or FAILURE of first boot, as cfn-signal would"`
 }
