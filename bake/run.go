@@ -115,6 +115,9 @@ func (s *Session) backward(ctx context.Context, started []Step, failed error) er
 			s.Reporter.Info("undoing: " + what + " (journal: " + s.journal.path + ")")
 		}
 	}
+	if failed != nil && ctx.Err() != nil {
+		s.hasten(ctx)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	var all *multierror.Error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -169,6 +170,30 @@ func TestATimeOutEndsAWaitForAnImage(t *testing.T) {
 	_, err := f.Bake(ctx, p)
 	if fault.KindOf(err) != fault.Timeout {
 		t.Errorf("the bake ended with %v", err)
+	}
+	if left := f.left(t); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// A bake that was told to end has the builder terminated before anything else:
+// the undo of the image may take longer than it is given.
+func TestAnInterruptedBakeTerminatesFirst(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	p := f.plan(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	f.reporter.start = func(name string) {
+		if name == "wait for image" {
+			cancel(errBoom)
+		}
+	}
+	if _, err := f.Bake(ctx, p); !errors.Is(err, errBoom) {
+		t.Errorf("the bake ended with %v", err)
+	}
+	after := f.ec2.calls[slices.Index(f.ec2.calls, "CreateImage")+1:]
+	if end := slices.Index(after, "TerminateInstances"); end < 0 || slices.ContainsFunc(after[:end], func(a string) bool { return a != "DescribeImages" }) {
+		t.Errorf("calls after CreateImage: %v", after)
 	}
 	if left := f.left(t); len(left) > 0 {
 		t.Errorf("left: %v", left)
