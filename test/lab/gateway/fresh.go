@@ -29,14 +29,24 @@ func freshKinds() map[string]struct{ code, describe, set, field string } {
 	}
 }
 
-// note keeps the ids of a reply that are new.
-func (f *fresh) note(body []byte, now time.Time) {
+// madeBy are the kinds of ids that a call gives out; its reply may name others.
+func madeBy(action string) string {
+	return map[string]string{"RunInstances": "i|vol", "CreateImage": "ami|snap", "CopyImage": "ami|snap", "CreateSecurityGroup": "sg",
+		"CreateSnapshot": "snap", "CreateVolume": "vol"}[action]
+}
+
+// note keeps the ids that a call's reply gives out.
+func (f *fresh) note(action string, body []byte, now time.Time) {
+	kinds := madeBy(action)
+	if kinds == "" {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.since == nil {
 		f.since = map[string]time.Time{}
 	}
-	for _, id := range regexp.MustCompile(`\b(?:i|ami|sg|snap|vol)-[0-9a-f]{8,17}\b`).FindAllString(string(body), -1) {
+	for _, id := range regexp.MustCompile(`\b(?:`+kinds+`)-[0-9a-f]{8,17}\b`).FindAllString(string(body), -1) {
 		if _, known := f.since[id]; !known {
 			f.since[id] = now
 		}
@@ -75,7 +85,7 @@ func (g *Gateway) slowly(ctx context.Context, c *call, h handler) (reply, error)
 			g.images.edit(id, func(im *image) { im.ready = g.cfg.Now().Add(c.pendingFor) })
 		}
 	}
-	ids.note(rep.body, g.cfg.Now())
+	ids.note(c.action, rep.body, g.cfg.Now())
 	return rep, nil
 }
 

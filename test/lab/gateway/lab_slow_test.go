@@ -77,6 +77,9 @@ func testFiltersFindNothingNew(b *bench) {
 	if n := find(); n != 0 {
 		b.t.Errorf("a new instance is found by filter (%d)", n)
 	}
+	if b.image(baseImage) == nil {
+		b.t.Error("the base image counts as new since a launch named it")
+	}
 	b.clock.move(11 * time.Second)
 	if n := find(); n != 1 {
 		b.t.Errorf("an old instance is not found by filter (%d)", n)

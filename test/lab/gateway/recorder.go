@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,6 +25,9 @@ type Record struct {
 	RequestID string    `json:"request_id"`
 	Fault     int       `json:"fault,omitempty"` // id of the fault rule that hit
 	Lost      bool      `json:"lost,omitempty"`  // the reply was cut off; status is what it would have been
+	// Params are what a call to EC2 asks for, as on the wire, but for reads and
+	// for user-data.
+	Params map[string]string `json:"params,omitempty"`
 }
 
 // kept bounds the calls remembered for GET /_lab/calls.
@@ -50,6 +54,7 @@ func (r *recorder) add(c *call, t *tap, started, ended time.Time) {
 	if c.source.IsValid() {
 		rec.Source = c.source.String()
 	}
+	rec.Params = paramsOf(c)
 	if t.status >= 400 {
 		rec.Code = errorCode(t.Header().Get("X-Amzn-Errortype"), t.head)
 	}
@@ -69,6 +74,20 @@ func (r *recorder) add(c *call, t *tap, started, ended time.Time) {
 		_, err = r.out.Write(append(line, '\n'))
 	}
 	r.err = err
+}
+
+// paramsOf are a call's parameters, if it changes something in EC2.
+func paramsOf(c *call) map[string]string {
+	if c.protocol != protoEC2 || strings.HasPrefix(c.action, "Describe") || strings.HasPrefix(c.action, "Get") {
+		return nil
+	}
+	out := map[string]string{}
+	for name := range c.form {
+		if name != "UserData" && name != "Action" && name != "Version" {
+			out[name] = c.form.Get(name)
+		}
+	}
+	return out
 }
 
 // since returns the calls with a sequence number above seq that started at or
