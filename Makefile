@@ -13,6 +13,7 @@ help: ## list the targets
 
 build: ## static binaries in bin/
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@GOARCH=arm64 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/boot-agent-arm64 ./cmd/boot-agent
 	@go build -trimpath -o bin/ ./test/lab ./test/demo ./test/tally
 	@go build -trimpath -ldflags '-s -w' -o bin/sampleapp ./test/lab/sampleapp
 
