@@ -32,6 +32,7 @@ chef:
   ca_file: /etc/ssl/chef.pem
   validation_client: acme-validator
   validator_key: ssm:/bakehouse/chef/validator
+  broker_url: https://broker.example.com
   environment: prod
 bake:
   base: ami-0123456789abcdef0
@@ -148,7 +149,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(path)
-	if at := got.Where["bake.instance_type"]; at != path+":13:18" {
+	if at := got.Where["bake.instance_type"]; at != path+":14:18" {
 		t.Errorf("bake.instance_type stands at %q", at)
 	}
 	got.Where = nil
@@ -156,7 +157,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Region: "eu-west-1", File: path,
 		Roles: map[string]Role{"web": {Bake: Bake{Timeout: time.Hour, ChefRepo: filepath.Join(dir, "repo")}, Agent: Agent{Attempts: 2}}},
 		Chef: Chef{"https://chef.example.com/organizations/acme", "admin", filepath.Join(dir, "keys/admin.pem"), "/etc/ssl/chef.pem",
-			"acme-validator", "ssm:/bakehouse/chef/validator", "", "prod"},
+			"acme-validator", "ssm:/bakehouse/chef/validator", "https://broker.example.com", "prod"},
 		Bake: Bake{Base: "ami-0123456789abcdef0", InstanceType: []string{"t3.small", "t3a.small"},
 			Subnet: []string{"subnet-0123456789abcdef0", "tag:tier=build-*"}, SecurityGroup: "sg-0123456789abcdef0",
 			Address: "private", SSHUser: "ubuntu", RootVolumeGB: 16, ChefPackage: "https://files.example.com/cinc_18.deb",

@@ -47,6 +47,10 @@ func unrecorded() map[string]map[string]string {
 		"boot-agent": {
 			"secretsmanager:GetSecretValue": "only with a validator key in Secrets Manager; the lab's is in the Parameter Store",
 		},
+		"chef-broker": {
+			"s3:ListBucket":  "S3 says 404 for a key that is not there only to who may list; without it, 403",
+			"sts:AssumeRole": "only with --account-role",
+		},
 		"deployctl": {
 			"s3:ListBucket":             "S3 says 404 for a key that is not there only to who may list; without it, 403",
 			"s3:DeleteObject":           "only when gc finds a build that is old enough, which no build of this suite is",
