@@ -21,6 +21,8 @@ type BastionSpec struct {
 	KeyFile     string // private key, OpenSSH or PEM, without passphrase; empty: the agent's keys
 	KnownHosts  string // known_hosts file that holds the bastion's host key
 	AgentSocket string // SSH_AUTH_SOCK; empty: no agent
+	Flag        string // what advice calls the flag of Address; empty: --bastion
+	Share       bool   // one connection for all machines: sshd drops some of many logins at once (MaxStartups)
 }
 
 // Bastion is a machine that connections go through.
@@ -28,27 +30,35 @@ type Bastion struct {
 	user, addr string
 	auth       ssh.AuthMethod
 	hostKey    ssh.HostKeyCallback
+	shared     *sharedJump // nil: a connection for each machine
 }
 
 // Open reads the files that the spec names, and connects to nobody. Errors are
 // fault.Usage.
 func (b BastionSpec) Open() (*Bastion, error) {
+	if b.Flag == "" {
+		b.Flag = "--bastion"
+	}
 	user, addr, ok := strings.Cut(b.Address, "@")
 	if !ok || user == "" || addr == "" || strings.ContainsAny(addr, " /@") {
-		return nil, fault.Newf(fault.Usage, "write --bastion USER@HOST or USER@HOST:PORT", "reading the bastion: %q names no user and host", b.Address)
+		return nil, fault.Newf(fault.Usage, "write "+b.Flag+" USER@HOST or USER@HOST:PORT", "reading the bastion: %q names no user and host", b.Address)
 	}
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		addr = net.JoinHostPort(strings.Trim(addr, "[]"), "22")
 	}
 	hostKey, err := knownhosts.New(b.KnownHosts)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "name the file with the bastion's host key (--bastion-known-hosts): ssh-keyscan prints it, its owner confirms it", fmt.Errorf("reading the bastion's known hosts: %w", err))
+		return nil, fault.New(fault.Usage, "name the file with the bastion's host key ("+b.Flag+"-known-hosts): ssh-keyscan prints it, its owner confirms it", fmt.Errorf("reading the bastion's known hosts: %w", err))
 	}
 	auth, err := b.auth()
 	if err != nil {
 		return nil, err
 	}
-	return &Bastion{user: user, addr: addr, auth: auth, hostKey: hostKey}, nil
+	jump := &Bastion{user: user, addr: addr, auth: auth, hostKey: hostKey}
+	if b.Share {
+		jump.shared = &sharedJump{}
+	}
+	return jump, nil
 }
 
 // auth takes the key file, or else the agent.
@@ -67,7 +77,7 @@ func (b BastionSpec) auth() (ssh.AuthMethod, error) {
 	}
 	text, err := os.ReadFile(b.KeyFile)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "correct the path of the bastion's key (--bastion-key)", fmt.Errorf("reading the bastion's key: %w", err))
+		return nil, fault.New(fault.Usage, "correct the path of the bastion's key ("+b.Flag+"-key)", fmt.Errorf("reading the bastion's key: %w", err))
 	}
 	signer, err := ssh.ParsePrivateKey(text)
 	var locked *ssh.PassphraseMissingError
@@ -88,7 +98,8 @@ func (b *Bastion) connect(ctx context.Context) (*ssh.Client, error) {
 		return nil, fault.New(fault.Check, "check the bastion's address and whether it admits this machine", ended(ctx, fmt.Errorf("connecting to the bastion: %w", err)))
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	c, chans, reqs, err := ssh.NewClientConn(conn, b.addr, &ssh.ClientConfig{User: b.user, Auth: []ssh.AuthMethod{b.auth}, HostKeyCallback: b.hostKey})
+	c, chans, reqs, err := ssh.NewClientConn(conn, b.addr, &ssh.ClientConfig{User: b.user, Auth: []ssh.AuthMethod{b.auth}, HostKeyCallback: b.hostKey,
+		HostKeyAlgorithms: knownKinds(b.hostKey, b.addr)})
 	if !stop() && err == nil {
 		c.Close()
 		err = context.Cause(ctx)
@@ -110,6 +121,9 @@ func (b *Bastion) connect(ctx context.Context) (*ssh.Client, error) {
 func (t Target) connect(ctx context.Context) (net.Conn, error) {
 	if t.Via == nil {
 		return (&net.Dialer{KeepAlive: keepAlive}).DialContext(ctx, "tcp", t.Addr)
+	}
+	if t.Via.shared != nil {
+		return t.Via.through(ctx, t.Addr)
 	}
 	jump, err := t.Via.connect(ctx)
 	if err != nil {

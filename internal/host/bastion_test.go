@@ -2,7 +2,9 @@ package host
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
@@ -32,6 +34,7 @@ func jumpHost(t *testing.T) BastionSpec {
 		return nil, nil
 	}}
 	config.AddHostKey(hostKey)
+	config.AddHostKey(ecdsaKey(t)) // clients like it better than the one in known_hosts
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +55,19 @@ func jumpHost(t *testing.T) BastionSpec {
 		t.Fatal(err)
 	}
 	return BastionSpec{Address: "jump@" + l.Addr().String(), KeyFile: filepath.Join(dir, "key"), KnownHosts: known}
+}
+
+func ecdsaKey(t *testing.T) ssh.Signer {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }
 
 func newKeyFile(t *testing.T, path string) ssh.Signer {
