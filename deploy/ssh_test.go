@@ -51,10 +51,16 @@ func newSSHKey(t testing.TB) ssh.Signer {
 // newSimulated starts n servers on one port.
 func newSimulated(t testing.TB, n int) (*simulated, []Host) {
 	t.Helper()
+	return newSimulatedAs(t, n, func(key ssh.Signer) ssh.Signer { return key })
+}
+
+// newSimulatedAs has them show what show makes of their key.
+func newSimulatedAs(t testing.TB, n int, show func(ssh.Signer) ssh.Signer) (*simulated, []Host) {
+	t.Helper()
 	s := &simulated{key: newSSHKey(t), user: newSSHKey(t), bad: map[string]bool{}, dropping: map[string]int{}, commands: map[string]int{}}
 	s.build.Store(newBuild)
 	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil }}
-	config.AddHostKey(s.key)
+	config.AddHostKey(show(s.key))
 	var hosts []Host
 	for i := range n {
 		h := Host{Instance: fmt.Sprintf("i-%08x", i), Addr: fmt.Sprintf("127.1.%d.%d", i/250, i%250+1), Zone: string(rune('a' + i*3/n)),

@@ -32,6 +32,10 @@ type loginOptions struct {
 	key        string // file; empty: the SSH agent
 	port       int
 	knownHosts []string // files; none: the keys that Chef's nodes hold
+
+	jump           string // USER@HOST[:PORT] that connections go through; empty: straight
+	jumpKey        string // file; empty: key
+	jumpKnownHosts string // file; empty: ~/.ssh/known_hosts
 }
 
 func rolloutFlags() []cli.Flag {
@@ -54,6 +58,9 @@ func rolloutFlags() []cli.Flag {
 		&cli.StringFlag{Name: "ssh-key", EnvVars: []string{"BAKEHOUSE_SSH_KEY"}, Usage: "with the private key in `FILE` (default: the SSH agent's keys)"},
 		&cli.IntFlag{Name: "ssh-port", Value: 22, Usage: "on `PORT`"},
 		&cli.StringSliceFlag{Name: "known-hosts", EnvVars: []string{"BAKEHOUSE_KNOWN_HOSTS"}, Usage: "trust the host keys and @cert-authority lines in `FILE` alone (default: the keys that Ohai saved in each Chef node)"},
+		&cli.StringFlag{Name: "jump", EnvVars: []string{"BAKEHOUSE_SSH_JUMP"}, Usage: "reach hosts through `USER@HOST[:PORT]`"},
+		&cli.StringFlag{Name: "jump-key", Usage: "private key `FILE` for the jump host (default: that of --ssh-key, else the SSH agent's keys)"},
+		&cli.StringFlag{Name: "jump-known-hosts", Usage: "known_hosts `FILE` with the jump host's key (default: ~/.ssh/known_hosts)"},
 		&cli.StringFlag{Name: "junit", Usage: "write a JUnit report to `FILE`"},
 		&cli.StringFlag{Name: "html", Usage: "write a report as a page to `FILE`"},
 	}
@@ -98,7 +105,8 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 	}
 	o.build, o.resume, o.dryRun = args[0], c.String("resume"), c.Bool("dry-run")
 	o.junit, o.html = c.String("junit"), c.String("html")
-	o.login = loginOptions{engine: c.String("engine"), aws: o.aws, user: c.String("ssh-user"), key: c.String("ssh-key"), port: c.Int("ssh-port"), knownHosts: c.StringSlice("known-hosts")}
+	o.login = loginOptions{engine: c.String("engine"), aws: o.aws, user: c.String("ssh-user"), key: c.String("ssh-key"), port: c.Int("ssh-port"), knownHosts: c.StringSlice("known-hosts"),
+		jump: c.String("jump"), jumpKey: c.String("jump-key"), jumpKnownHosts: c.String("jump-known-hosts")}
 	switch {
 	case o.login.engine != "ssh" && o.login.engine != "ssm":
 		return o, cliapp.Usagef("--engine %s: want ssh or ssm", o.login.engine)

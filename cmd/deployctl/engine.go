@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
@@ -14,7 +15,7 @@ import (
 
 // engines makes the engine that was asked for; that of SSH from keys and known
 // hosts.
-func engines(agentSocket string) func(context.Context, loginOptions) (deploy.Engine, error) {
+func engines(agentSocket, home string) func(context.Context, loginOptions) (deploy.Engine, error) {
 	return func(ctx context.Context, o loginOptions) (deploy.Engine, error) {
 		if o.engine == "ssm" {
 			cfg, err := awscfg.Load(ctx, o.aws)
@@ -32,6 +33,9 @@ func engines(agentSocket string) func(context.Context, loginOptions) (deploy.Eng
 			e.Login.Trust = trust
 		}
 		var err error
+		if e.Login.Via, err = jump(o, agentSocket, home); err != nil {
+			return nil, err
+		}
 		if o.key == "" {
 			e.Login.Signers, err = host.AgentKeys(agentSocket)
 			return e, err
@@ -39,6 +43,22 @@ func engines(agentSocket string) func(context.Context, loginOptions) (deploy.Eng
 		e.Login.Signers, err = host.KeyFile(o.key)
 		return e, err
 	}
+}
+
+// jump opens the jump host; nil: there is none. Who it is, is settled by
+// known_hosts alone: it is no host of the fleet, so no Chef node holds its key.
+func jump(o loginOptions, agentSocket, home string) (*host.Bastion, error) {
+	if o.jump == "" {
+		return nil, nil
+	}
+	spec := host.BastionSpec{Address: o.jump, KeyFile: o.jumpKey, KnownHosts: o.jumpKnownHosts, AgentSocket: agentSocket, Flag: "--jump", Share: true}
+	if spec.KeyFile == "" {
+		spec.KeyFile = o.key
+	}
+	if spec.KnownHosts == "" {
+		spec.KnownHosts = filepath.Join(home, ".ssh", "known_hosts")
+	}
+	return spec.Open()
 }
 
 // connectBalancers makes the client of the load balancers.
