@@ -69,7 +69,7 @@ func (r Recipe) Parts() []Part {
 	}
 	return []Part{
 		{partBase, partDigest(r.Base)},
-		{partRoles, partDigest(r.Role, r.Environment, r.RunList, r.Roles, r.Recipes, contents("role:", "environment:"))},
+		{partRoles, partDigest(r.Role, r.Policy, r.Environment, r.RunList, r.Roles, r.Recipes, contents("role:", "environment:"))},
 		{partCookbooks, partDigest(r.Cookbooks, contents("cookbook:"))},
 		{partChef, partDigest(r.ChefMode, r.ChefPackage, r.ChefSHA256, contents("chef:"))},
 		{partAgent, partDigest(r.AgentSHA256, r.AgentEnv, r.Agent)},

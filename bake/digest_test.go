@@ -131,6 +131,9 @@ func mark(v reflect.Value) bool {
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(reflect.ValueOf("other"), reflect.Zero(v.Type().Elem()))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		return mark(v.Elem())
 	case reflect.Struct:
 		return slices.ContainsFunc(reflect.VisibleFields(v.Type()), func(f reflect.StructField) bool { return mark(v.FieldByIndex(f.Index)) })
 	default:

@@ -67,6 +67,8 @@ bake:
   kms_key: alias/images
   metadata_hop_limit: 2
   metadata_tags: true
+  tenancy: dedicated
+  capacity_reservation: cr-0123456789abcdef0
 agent:
   environment:
     HTTPS_PROXY: http://proxy.example.com:3128
@@ -134,6 +136,7 @@ image:
   publish_ssm: /ami/web/current
   publish_launch_template: web
   deprecate_predecessors: 30d
+  inventory: s3://acme-images/inventories
 roles:
   web:
     bake:
@@ -167,7 +170,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Attributes: filepath.Join(dir, "web.json"),
 			Bastion:    "jump@bastion.example.com", Transport: "ssm", BastionKey: filepath.Join(dir, "keys/jump"), BastionKnownHosts: filepath.Join(dir, "keys/known_hosts"),
 			Spot: true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
-			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true},
+			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true, Tenancy: "dedicated", CapacityReservation: "cr-0123456789abcdef0"},
 		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue",
 			Drain: "/usr/local/bin/drain", DrainTimeout: 30 * time.Second, OnRebalance: "leave", LeaveAtPoweroff: true,
 			LaunchHook: "ready", LaunchWithin: 20 * time.Minute, TerminateHook: "bye", SignalStack: true, EMF: "Bakehouse"},
@@ -180,7 +183,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Checks: map[string]Checks{"web": {Commands: []string{"nginx -t"}, Files: []string{"/srv/web/current"}, Ports: []string{"80", "8080"},
 			URLs: []string{"http://127.0.0.1/healthz"}, Timeout: 10 * time.Second}},
 		Image: Image{Name: "{role} {date} {inputs}", Description: "Shop front, {role}", DeprecateAfter: "90d", Protect: true,
-			PublishSSM: []string{"/ami/web/current"}, PublishLaunchTemplate: "web", DeprecatePredecessors: "30d",
+			PublishSSM: []string{"/ami/web/current"}, PublishLaunchTemplate: "web", DeprecatePredecessors: "30d", Inventory: "s3://acme-images/inventories",
 			CopyTo: map[string]string{"eu-central-1": "", "us-west-2": "alias/images"}, ShareWith: []string{"111122223333"}},
 		Reaper: reaperWanted(dir),
 	}
