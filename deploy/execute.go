@@ -27,13 +27,6 @@ type Clock interface {
 	Sleep(ctx context.Context, d time.Duration) error
 }
 
-// Board hears how a rollout goes, from several goroutines.
-type Board interface {
-	Progress
-	StepLog(name, line string)
-	Info(line string)
-}
-
 // Executor carries a Rollout out.
 type Executor struct {
 	Engine Engine
@@ -141,7 +134,7 @@ func (x *Executor) wave(ctx context.Context, r *Rollout, i int) error {
 	if len(open) == 0 {
 		return nil
 	}
-	b := x.begin(w.Name, len(open))
+	b := x.begin(r, w.Name, open)
 	for _, h := range open {
 		h.State = Begun // stored first: what may be touched is known even after a SIGKILL
 	}
@@ -183,6 +176,9 @@ func (x *Executor) each(ctx context.Context, r *Rollout, hosts []*HostRun, b *co
 			halt := ctx.Err() != nil || stop() != ""
 			if halt && r.Phase != RollingBack {
 				h.State = Pending
+			}
+			if !halt {
+				b.begun(h)
 			}
 			x.mu.Unlock()
 			if halt {
@@ -252,7 +248,7 @@ func (x *Executor) back(ctx context.Context, r *Rollout) error {
 			touched = append(touched, h)
 		}
 	}
-	b := x.begin("rollback", len(touched))
+	b := x.begin(r, "rollback", touched)
 	never := func() string { return "" }
 	err = x.each(ctx, r, touched, b, restore, never)
 	b.done(err)
@@ -306,35 +302,3 @@ func (x *Executor) saveLocked(ctx context.Context, r *Rollout) error {
 	x.saved = x.Clock.Now()
 	return x.Save(ctx, r)
 }
-
-// counter tells the board how a wave goes.
-type counter struct {
-	x         *Executor
-	name      string
-	total     int
-	good, bad int
-	start     time.Time
-}
-
-func (x *Executor) begin(name string, total int) *counter {
-	x.Board.StepStarted(name)
-	return &counter{x: x, name: name, total: total, start: x.Clock.Now()}
-}
-
-// host counts one host; the lock of the Executor is held.
-func (c *counter) host(h *HostRun) {
-	if h.State == Deployed || h.State == Restored {
-		c.good++
-	} else {
-		c.bad++
-	}
-	c.x.Board.StepLog(c.name, strings.TrimSpace(fmt.Sprintf("%s %s %s %.1fs %s", h.Instance, h.Addr, h.State, h.Took.Seconds(), h.Problem)))
-	text := fmt.Sprintf("%d/%d, %d failed", c.good+c.bad, c.total, c.bad)
-	if spent := c.x.Clock.Now().Sub(c.start); spent > 0 {
-		each := spent / time.Duration(c.good+c.bad)
-		text += fmt.Sprintf(", %.1f hosts/s, %s to go", 1/each.Seconds(), (each * time.Duration(c.total-c.good-c.bad)).Round(time.Second))
-	}
-	c.x.Board.StepProgress(c.name, text)
-}
-
-func (c *counter) done(err error) { c.x.Board.StepDone(c.name, c.x.Clock.Now().Sub(c.start), err) }

@@ -34,7 +34,7 @@ type rolling struct {
 func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
 	reporter := d.reporter(o.common)
 	defer reporter.Close()
-	w := &rolling{d: d, o: o, board: reporter}
+	w := &rolling{d: d, o: o, board: board{reporter}}
 	if w.p, err = d.publisher(ctx, o.common, nil); err != nil {
 		return err
 	}

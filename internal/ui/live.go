@@ -22,10 +22,11 @@ const nameWidth = 30
 
 // Colours of the terminal's own palette.
 const (
-	red   = "31"
-	green = "32"
-	cyan  = "36"
-	dim   = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+	dim    = "2"
 )
 
 func (f *liveForm) paint(code, text string) string {
@@ -73,21 +74,28 @@ func (f *liveForm) frame(text string, running []*step, now time.Time) string {
 		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", f.drawn) // up to the first live line, and erase below
 	}
 	b.WriteString(text)
+	f.drawn = 0
 	for _, s := range running {
-		b.WriteString(f.live(s, now) + "\n")
+		for _, line := range append([]string{f.live(s, now)}, f.cells(s)...) {
+			b.WriteString(line + "\n")
+			f.drawn++
+		}
 	}
-	f.drawn = len(running)
 	f.ticks++
 	return b.String()
+}
+
+func (f *liveForm) columns() int {
+	if f.width != nil && f.width() > 0 {
+		return f.width()
+	}
+	return 80
 }
 
 // live renders a running step within the terminal's width: a line that wraps
 // would be two lines, and the next frame would leave its upper half behind.
 func (f *liveForm) live(s *step, now time.Time) string {
-	width := 80
-	if f.width != nil && f.width() > 0 {
-		width = f.width()
-	}
+	width := f.columns()
 	spinner := []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 	elapsed := fmt.Sprintf("%ds", int(now.Sub(s.started).Seconds()))
 	if now.Sub(s.started) >= time.Minute {

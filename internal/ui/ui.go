@@ -52,6 +52,8 @@ type step struct {
 	detail  string
 	tail    []string  // the last log lines
 	told    time.Time // when the plain form last printed a detail
+	cells   []Cell    // what its many parts are at; see StepCells
+	note    []string
 }
 
 // form renders events in one of the modes. Each method returns what to write.
