@@ -41,8 +41,8 @@ faults: deps build ## every call of a bake x every fault, in the lab; prints the
 bench: deps build ## what a bake and a boot cost, in the lab
 	@test/tools/bench.sh
 
-bench-bake: deps build ## the same bake by bake-ami and by Packer, by turns
-	@test/tools/bench.sh packer
+bench-bake: deps build ## the same bake by bake-ami and by Packer, by turns; how soon states are seen
+	@test/tools/bench.sh packer lag
 
 bench-reap: build ## chef-reaper on 50,000 nodes, and on goiardi, next to a node-by-node loop
 	@go run -tags bench ./test/bench/reap $(if $(filter 1,$(WRITE)),-write docs/benchmarks.md)

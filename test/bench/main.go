@@ -36,6 +36,7 @@ func modes() []mode {
 	return []mode{
 		{"bake", "make bench", measureOwn},
 		{"packer", "make bench-bake", measurePeer},
+		{"lag", "make bench-bake", measureLag},
 	}
 }
 
@@ -94,7 +95,7 @@ func pickMode(name string) (mode, error) {
 		}
 		names = append(names, m.name)
 	}
-	return mode{}, fmt.Errorf("say what to measure: %s", strings.Join(names, " or "))
+	return mode{}, fmt.Errorf("say what to measure: %s", strings.Join(names, ", "))
 }
 
 // machine says on what the figures were made.
