@@ -34,7 +34,7 @@ type profile struct {
 // profiled runs a tool of ours to its good end.
 func (b *bench) profiled(ctx context.Context, t story.Tool) (profile, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(b.world.Bin, t.Name), t.Args...)
-	cmd.Dir, cmd.Env = b.world.Dir, append(os.Environ(), t.Env...)
+	cmd.Dir, cmd.Env = b.world.Dir, b.world.Env(t)
 	return profileOf(cmd)
 }
 

@@ -95,6 +95,12 @@ func (w *World) findChefPackage(ctx context.Context) (err error) {
 	return err
 }
 
+// Env is the environment that a tool of ours runs with: this process's, both
+// halves of the key for builds, and the tool's own.
+func (w *World) Env(t Tool) []string {
+	return append(append(os.Environ(), "BAKEHOUSE_SIGN_KEY="+w.SignKey, "BAKEHOUSE_PUBLIC_KEYS="+w.PublicKey), t.Env...)
+}
+
 // makeSignKey makes this run's key for builds. Run hands both halves to every
 // tool in the environment, as a CI job would.
 func (w *World) makeSignKey(ctx context.Context) error {
@@ -142,7 +148,7 @@ type Tool struct {
 // Run runs a tool to its end. A non-zero exit is an Outcome, not an error.
 func (w *World) Run(ctx context.Context, t Tool) (Outcome, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(w.Bin, t.Name), t.Args...)
-	cmd.Env = append(append(os.Environ(), "BAKEHOUSE_SIGN_KEY="+w.SignKey, "BAKEHOUSE_PUBLIC_KEYS="+w.PublicKey), t.Env...)
+	cmd.Env = w.Env(t)
 	cmd.Dir = t.Dir
 	if cmd.Dir == "" {
 		cmd.Dir = w.Dir
