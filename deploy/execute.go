@@ -30,6 +30,7 @@ type Clock interface {
 // Executor carries a Rollout out.
 type Executor struct {
 	Engine Engine
+	Groups Refresher // of a Rollout by groups, instead of Engine
 	// Back swaps the channel from the rollout's build to the one before, and
 	// returns false when the channel is somebody else's by now.
 	Back func(context.Context, *Rollout) (bool, error)
@@ -124,6 +125,9 @@ func (x *Executor) newcomers(ctx context.Context, r *Rollout) ([]Host, error) {
 
 // wave deploys what is open of wave i.
 func (x *Executor) wave(ctx context.Context, r *Rollout, i int) error {
+	if r.Groups {
+		return x.group(ctx, r, i)
+	}
 	w := &r.Waves[i]
 	var open []*HostRun
 	for h := range w.Hosts {
@@ -231,6 +235,14 @@ func (x *Executor) back(ctx context.Context, r *Rollout) error {
 			"the channel was promoted to another build meanwhile, so nothing was rolled back; stopped because %s", r.Reason))
 	}
 	x.Board.Info(fmt.Sprintf("channel %s is back on build %s", r.Channel, r.Previous.Short()))
+	if r.Groups {
+		if err := x.groupsBack(ctx, r); err != nil {
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
+			defer cancel()
+			return errors.Join(err, x.save(end, r))
+		}
+		return x.finish(ctx, r, RolledBack, r.leftover())
+	}
 	fresh, err := x.newcomers(ctx, r)
 	if err != nil {
 		return fmt.Errorf("rolling back: %w", err)

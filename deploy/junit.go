@@ -40,7 +40,7 @@ func (r *Rollout) JUnit(w io.Writer) error {
 			case h.Problem != "":
 				s.Failures++
 				c.Failure = &junitMessage{string(h.State) + ": " + h.Problem}
-			case h.State != Deployed:
+			case h.State != Deployed && h.State != Replaced:
 				s.Skipped++
 				c.Skipped = &junitMessage{string(h.State)}
 			}

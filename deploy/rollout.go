@@ -74,6 +74,10 @@ type Strategy struct {
 	TargetGroups []string      `json:"target_groups,omitempty"` // that hosts are taken out of meanwhile, by ARN or name
 	Drain        time.Duration `json:"drain,omitempty"`         // see Balanced
 	Healthy      time.Duration `json:"healthy,omitempty"`
+
+	// TemplateVersion is the launch template's version that groups are refreshed
+	// to; empty: the one that they have.
+	TemplateVersion string `json:"template_version,omitempty"`
 }
 
 // HostState is where one host stands in a rollout.
@@ -88,6 +92,7 @@ const (
 	Failed   HostState = "failed"   // said no, or nothing in time
 	Restored HostState = "restored" // told to deploy again after the channel went back, healthy
 	Stuck    HostState = "stuck"    // the same, but it failed
+	Replaced HostState = "replaced" // its group runs another instance instead, which booted with the build
 )
 
 // HostRun is one host in a rollout.
@@ -137,7 +142,10 @@ type Rollout struct {
 	// is noted, but not which: a command from a bucket must not run here.
 	Alarms  []string `json:"alarms,omitempty"`
 	Command bool     `json:"command,omitempty"`
-	Held    int      `json:"held,omitempty"` // waves whose pause is over and whose gates were asked
+	// Refreshes are the instance refreshes of a rollout by groups.
+	Refreshes []Refresh `json:"refreshes,omitempty"`
+	Groups    bool      `json:"groups,omitempty"` // waves are groups, which are refreshed
+	Held      int       `json:"held,omitempty"`   // waves whose pause is over and whose gates were asked
 }
 
 // rolloutFormat is the version of the document.

@@ -108,6 +108,10 @@ func (w *Webhook) Post(ctx context.Context, event string, r *Rollout, now time.T
 // Summary counts the hosts of r in words.
 func (r *Rollout) Summary() string {
 	n := r.Counts()
-	return fmt.Sprintf("%d hosts: %d deployed, %d failed, %d restored, %d stuck, %d pending", r.Hosts(), n[Deployed],
+	good := fmt.Sprintf("%d deployed", n[Deployed])
+	if r.Groups {
+		good = fmt.Sprintf("%d replaced", n[Replaced])
+	}
+	return fmt.Sprintf("%d hosts: %s, %d failed, %d restored, %d stuck, %d pending", r.Hosts(), good,
 		n[Failed], n[Restored], n[Stuck], n[Pending]+n[Begun])
 }

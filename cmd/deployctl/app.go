@@ -25,6 +25,7 @@ type deps struct {
 	lister    func(context.Context, hostOptions) (deploy.Lister, error)
 	alarms    func(context.Context, awscfg.Options) (deploy.CloudWatch, error)
 	balancers func(context.Context, awscfg.Options) (deploy.Balancers, error)
+	groups    func(context.Context, awscfg.Options) (deploy.Refreshing, error)
 	// environ is the environment of this process, for the commands of gates.
 	environ func() []string
 	engine  func(context.Context, loginOptions) (deploy.Engine, error)

@@ -17,6 +17,7 @@ type rolloutOptions struct {
 	strategy deploy.Strategy
 	login    loginOptions
 	resume   string // id of a rollout to go on with
+	abort    bool   // with resume: go back instead
 	dryRun   bool
 	junit    string // file
 	html     string // file
@@ -26,7 +27,7 @@ type rolloutOptions struct {
 
 // loginOptions says how hosts are logged in to.
 type loginOptions struct {
-	engine     string // ssh or ssm
+	engine     string // ssh, ssm or refresh
 	aws        awscfg.Options
 	user       string
 	key        string // file; empty: the SSH agent
@@ -52,8 +53,10 @@ func rolloutFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "drain", Value: time.Minute, Usage: "with --target-group: `TIME` that a host's connections have to end"},
 		&cli.DurationFlag{Name: "healthy-within", Value: 2 * time.Minute, Usage: "with --target-group: `TIME` in which the load balancer must find a host healthy again"},
 		&cli.StringFlag{Name: "resume", Usage: "go on with rollout `ID`, as it was planned"},
+		&cli.BoolFlag{Name: "abort", Usage: "with --resume: stop that rollout and go back"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print the waves and change nothing"},
-		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, or ssm (Run Command: no port, no key)"},
+		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, ssm (Run Command: no port, no key), or refresh (replace the instances of their Auto Scaling groups)"},
+		&cli.StringFlag{Name: "launch-template-version", Usage: "with --engine refresh: move the groups to `VERSION` of their launch template (default: the one that they have)"},
 		&cli.StringFlag{Name: "ssh-user", Value: "ubuntu", EnvVars: []string{"BAKEHOUSE_SSH_USER"}, Usage: "log in to hosts as `USER`, who may sudo"},
 		&cli.StringFlag{Name: "ssh-key", EnvVars: []string{"BAKEHOUSE_SSH_KEY"}, Usage: "with the private key in `FILE` (default: the SSH agent's keys)"},
 		&cli.IntFlag{Name: "ssh-port", Value: 22, Usage: "on `PORT`"},
@@ -103,17 +106,12 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 	if o.channel == "" {
 		o.channel = o.file.Channel
 	}
-	o.build, o.resume, o.dryRun = args[0], c.String("resume"), c.Bool("dry-run")
+	o.build, o.resume, o.dryRun, o.abort = args[0], c.String("resume"), c.Bool("dry-run"), c.Bool("abort")
 	o.junit, o.html = c.String("junit"), c.String("html")
 	o.login = loginOptions{engine: c.String("engine"), aws: o.aws, user: c.String("ssh-user"), key: c.String("ssh-key"), port: c.Int("ssh-port"), knownHosts: c.StringSlice("known-hosts"),
 		jump: c.String("jump"), jumpKey: c.String("jump-key"), jumpKnownHosts: c.String("jump-known-hosts")}
-	switch {
-	case o.login.engine != "ssh" && o.login.engine != "ssm":
-		return o, cliapp.Usagef("--engine %s: want ssh or ssm", o.login.engine)
-	case o.channel == "":
-		return o, cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
-	case o.resume != "" && (o.build != "" || o.dryRun):
-		return o, cliapp.Usagef("--resume goes on with what was planned: leave BUILD and --dry-run out")
+	if err := o.check(); err != nil {
+		return o, err
 	}
 	if o.gates, err = gatesOf(c); err != nil {
 		return o, err
@@ -121,8 +119,46 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 	if o.webhook, err = d.webhookOf(c); err != nil {
 		return o, err
 	}
-	o.strategy, err = strategyOf(c)
-	return o, err
+	if o.strategy, err = strategyOf(c); err != nil {
+		return o, err
+	}
+	o.strategy.TemplateVersion = c.String("launch-template-version")
+	return o, o.checkGroups()
+}
+
+// check refuses flags that do not go together.
+func (o rolloutOptions) check() error {
+	switch {
+	case o.login.engine != "ssh" && o.login.engine != "ssm" && o.login.engine != "refresh":
+		return cliapp.Usagef("--engine %s: want ssh, ssm or refresh", o.login.engine)
+	case o.channel == "":
+		return cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
+	case o.resume != "" && (o.build != "" || o.dryRun):
+		return cliapp.Usagef("--resume goes on with what was planned: leave BUILD and --dry-run out")
+	case o.abort && o.resume == "":
+		return cliapp.Usagef("--abort: which rollout? give --resume ID")
+	}
+	return nil
+}
+
+// checkGroups refuses what an instance refresh cannot do.
+func (o rolloutOptions) checkGroups() error {
+	s := o.strategy
+	switch {
+	case o.login.engine != "refresh" && s.TemplateVersion != "":
+		return cliapp.Usagef("--launch-template-version is for --engine refresh")
+	case o.login.engine != "refresh":
+		return nil
+	case len(o.wish.Only) > 0 || o.wish.Limit > 0 || o.wish.Zone != "":
+		return cliapp.Usagef("--engine refresh replaces whole groups: leave --hosts, --limit and --zone out")
+	case len(s.TargetGroups) > 0:
+		return cliapp.Usagef("--engine refresh: the group itself registers its instances: leave --target-group out")
+	case s.PerZone:
+		return cliapp.Usagef("--engine refresh: Auto Scaling chooses the order: leave --per-zone out")
+	case s.Wave.Percent && s.Wave.N == 0:
+		return cliapp.Usagef("--wave 0%%: an instance refresh of no instances")
+	}
+	return nil
 }
 
 func strategyOf(c *cli.Context) (s deploy.Strategy, err error) {

@@ -125,6 +125,7 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 		},
 		alarms:    func(context.Context, awscfg.Options) (deploy.CloudWatch, error) { return b.alarms, nil },
 		balancers: func(context.Context, awscfg.Options) (deploy.Balancers, error) { return b.tg, nil },
+		groups:    func(context.Context, awscfg.Options) (deploy.Refreshing, error) { return nil, nil },
 		environ:   func() []string { return []string{"PATH=/usr/bin:/bin"} },
 		kms:       func(context.Context, awscfg.Options) (keyService, error) { return b.keys, nil },
 		lister: func(context.Context, hostOptions) (deploy.Lister, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -68,4 +69,13 @@ func connectBalancers(ctx context.Context, o awscfg.Options) (deploy.Balancers, 
 		return nil, err
 	}
 	return elb.NewFromConfig(cfg), nil
+}
+
+// connectGroups makes the client of Auto Scaling.
+func connectGroups(ctx context.Context, o awscfg.Options) (deploy.Refreshing, error) {
+	cfg, err := awscfg.Load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return autoscaling.NewFromConfig(cfg), nil
 }

@@ -58,14 +58,11 @@ func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
 	if o.dryRun {
 		return w.print()
 	}
-	engine, err := d.engine(ctx, o.login)
-	if err == nil {
-		engine, err = w.balanced(ctx, engine)
-	}
+	x, err := w.executor(ctx)
 	if err != nil {
 		return err
 	}
-	return w.locked(ctx, engine)
+	return w.locked(ctx, x)
 }
 
 // plan chooses the hosts and makes the waves; nothing is written yet.
@@ -95,7 +92,12 @@ func (w *rolling) plan(ctx context.Context) error {
 			return err
 		}
 	}
-	r.Waves = deploy.PlanWaves(chosen.Hosts, o.strategy)
+	r.Groups = o.login.engine == "refresh"
+	if r.Waves = deploy.PlanWaves(chosen.Hosts, o.strategy); r.Groups {
+		if r.Waves, err = deploy.PlanGroups(chosen.Hosts); err != nil {
+			return err
+		}
+	}
 	w.state, w.store = r, w.p.NewStore()
 	w.board.Info(fmt.Sprintf("rollout %s: build %s on %s of %s: %d hosts in %d waves, %d nodes left out (deployctl hosts says why)",
 		r.ID, r.Build.Short(), r.Channel, r.App, r.Hosts(), len(r.Waves), len(chosen.Excluded)))
@@ -115,18 +117,8 @@ func (w *rolling) choose(ctx context.Context, wish deploy.Wish, groups []string)
 	return s, deploy.Place(ctx, api, groups, s.Hosts)
 }
 
-// balanced has engine mind the load balancers, where the rollout is to.
-func (w *rolling) balanced(ctx context.Context, engine deploy.Engine) (deploy.Engine, error) {
-	s := w.state.Strategy
-	if len(s.TargetGroups) == 0 {
-		return engine, nil
-	}
-	api, err := w.d.balancers(ctx, w.o.aws)
-	return deploy.Balanced{Engine: engine, API: api, Clock: clock{}, Drain: s.Drain, Healthy: s.Healthy}, err
-}
-
 // locked carries the rollout out while it has the channel's lease.
-func (w *rolling) locked(ctx context.Context, engine deploy.Engine) error {
+func (w *rolling) locked(ctx context.Context, x *deploy.Executor) error {
 	r := w.state
 	if r.Phase != deploy.Rolling && r.Phase != deploy.RollingBack {
 		return fault.Newf(fault.Usage, "start a new one", "resuming rollout %s: it is over (%s)", r.ID, r.Phase)
@@ -137,7 +129,7 @@ func (w *rolling) locked(ctx context.Context, engine deploy.Engine) error {
 	}
 	held := lease.Hold(ctx)
 	w.tell(held, "started")
-	err = w.run(held, engine)
+	err = w.run(held, x)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	defer w.tell(end, ended(r))
@@ -171,7 +163,7 @@ func (w *rolling) acquire(ctx context.Context) (*deploy.Lease, error) {
 	}
 }
 
-func (w *rolling) run(ctx context.Context, engine deploy.Engine) error {
+func (w *rolling) run(ctx context.Context, x *deploy.Executor) error {
 	r := w.state
 	if w.o.resume != "" { // another operator may have gone on while we waited
 		fresh, store, err := w.p.Load(ctx, r.App, r.ID)
@@ -179,6 +171,9 @@ func (w *rolling) run(ctx context.Context, engine deploy.Engine) error {
 			return err
 		}
 		*r, w.store = *fresh, store
+	}
+	if w.o.abort && r.Phase == deploy.Rolling {
+		r.Phase, r.Reason = deploy.RollingBack, "stopped by "+w.d.whoami()
 	}
 	if err := w.store.Save(ctx, r); err != nil {
 		return err
@@ -188,15 +183,21 @@ func (w *rolling) run(ctx context.Context, engine deploy.Engine) error {
 			return err
 		}
 	}
-	x := &deploy.Executor{Engine: engine, Save: w.store.Save, Clock: clock{}, Board: w.board, Gates: w.gates,
-		Back: func(ctx context.Context, r *deploy.Rollout) (bool, error) { return w.p.Back(ctx, r, w.d.whoami()) }}
-	if len(r.Wish.Only) == 0 && r.Wish.Limit == 0 { // else newcomers were not meant
-		x.Late = func(ctx context.Context) ([]deploy.Host, error) {
-			s, err := w.choose(ctx, r.Wish, r.Strategy.TargetGroups)
-			return s.Hosts, err
-		}
-	}
+	x.Save = w.store.Save
 	return x.Run(ctx, r)
+}
+
+// late lists the hosts there are now; nil where newcomers are not meant, or boot
+// with the build anyway.
+func (w *rolling) late() func(context.Context) ([]deploy.Host, error) {
+	r := w.state
+	if r.Groups || len(r.Wish.Only) > 0 || r.Wish.Limit > 0 {
+		return nil
+	}
+	return func(ctx context.Context) ([]deploy.Host, error) {
+		s, err := w.choose(ctx, r.Wish, r.Strategy.TargetGroups)
+		return s.Hosts, err
+	}
 }
 
 // print writes the plan, or the report, to stdout.

@@ -20,7 +20,7 @@ import (
 const gitTimeout = 3 * time.Second
 
 func realDeps(p cliapp.Process) deps {
-	return deps{Process: p, terminal: p.Interactive, s3: connect, kms: connectKMS, alarms: connectAlarms, balancers: connectBalancers, environ: os.Environ, lister: connectLister, engine: engines(p.Getenv("SSH_AUTH_SOCK"), p.Getenv("HOME")), config: config.Load, now: time.Now, whoami: whoami, commit: gitCommit}
+	return deps{Process: p, terminal: p.Interactive, s3: connect, kms: connectKMS, alarms: connectAlarms, balancers: connectBalancers, groups: connectGroups, environ: os.Environ, lister: connectLister, engine: engines(p.Getenv("SSH_AUTH_SOCK"), p.Getenv("HOME")), config: config.Load, now: time.Now, whoami: whoami, commit: gitCommit}
 }
 
 // connect makes the S3 client, after a look for credentials, so that a push
