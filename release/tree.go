@@ -21,16 +21,31 @@ type tree struct {
 	files int
 	bytes int64
 	buf   []byte
-	at    string   // the directory that was written to last
-	atDir *os.Root // at, opened; nil: none
+	large *maker
+	small *writers // while extract runs
 }
 
 func newTree(want Manifest, root *os.Root) *tree {
-	return &tree{want: want, root: root, dirs: map[string]bool{".": true}, buf: make([]byte, copyBuffer)}
+	return &tree{want: want, root: root, dirs: map[string]bool{".": true}, buf: make([]byte, copyBuffer), large: newMaker(root, want.CreatedAt)}
 }
 
-// extract writes every entry of the archive r, which must end with it.
+// errStopped ends the reading once a small file could not be written.
+var errStopped = errors.New("a file could not be written")
+
+// extract writes every entry of the archive r, which must end with it. When it
+// returns, nobody writes any more.
 func (t *tree) extract(r io.Reader) error {
+	defer t.large.close()
+	t.small = startWriters(t.root, t.want.CreatedAt)
+	err := t.entries(r)
+	if name, werr := t.small.finish(); werr != nil {
+		return entryError(name, werr) // of an entry before the one that ended the reading
+	}
+	return err
+}
+
+// entries goes through the archive.
+func (t *tree) entries(r io.Reader) error {
 	tr := tar.NewReader(r)
 	for {
 		h, err := tr.Next()
@@ -71,13 +86,18 @@ func (t *tree) add(h *tar.Header, content io.Reader) error {
 	default:
 		err = fmt.Errorf("it is %s; a build holds files, directories and symbolic links", typeName(h.Typeflag))
 	}
+	return entryError(h.Name, err)
+}
+
+// entryError says which entry an error is about.
+func entryError(name string, err error) error {
 	switch broken := (*writeError)(nil); {
 	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("entry %q: the name comes twice", h.Name)
+		return fmt.Errorf("entry %q: the name comes twice", name)
 	case err == nil, errors.As(err, &broken):
 		return err
 	}
-	return fmt.Errorf("entry %q: %w", h.Name, err)
+	return fmt.Errorf("entry %q: %w", name, err)
 }
 
 // checkName refuses names and modes that Pack never makes.
@@ -123,17 +143,29 @@ func (t *tree) write(name string, h *tar.Header, content io.Reader) error {
 	if h.Mode&0o100 != 0 {
 		mode = 0o755
 	}
-	dir, err := t.parent(name)
-	if err != nil {
-		return &writeError{name, bare(err)}
+	if h.Size > smallFile {
+		return t.stream(name, mode, content)
 	}
-	f, err := dir.OpenFile(path.Base(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	space := t.small.room(int(h.Size))
+	if space == nil {
+		return errStopped
+	}
+	if _, err := io.ReadFull(content, space); err != nil {
+		return fmt.Errorf("decoding: %w", err)
+	}
+	t.small.add(small{entry: t.files, name: name, mode: mode, content: space})
+	return nil
+}
+
+// stream writes a large file while it is decoded.
+func (t *tree) stream(name string, mode fs.FileMode, content io.Reader) error {
+	f, err := t.large.create(name, mode)
 	if err != nil {
-		return &writeError{name, bare(err)}
+		return err
 	}
 	_, err = io.CopyBuffer(disk{f}, content, t.buf)
 	var broken *diskError
-	switch cerr := errors.Join(f.Chmod(mode), setTime(dir, f, t.want.CreatedAt), f.Close()); {
+	switch cerr := t.large.done(f, mode); {
 	case errors.As(err, &broken):
 		return &writeError{name, bare(broken.err)}
 	case err != nil:
@@ -142,32 +174,6 @@ func (t *tree) write(name string, h *tar.Header, content io.Reader) error {
 		return &writeError{name, bare(cerr)}
 	}
 	return nil
-}
-
-// parent opens the directory that holds name, once for all files that follow
-// each other in it: os.Root would walk down to it with every call.
-func (t *tree) parent(name string) (*os.Root, error) {
-	dir := path.Dir(name)
-	switch {
-	case dir == ".":
-		return t.root, nil
-	case t.atDir != nil && t.at == dir:
-		return t.atDir, nil
-	}
-	t.close()
-	opened, err := t.root.OpenRoot(dir)
-	if err == nil {
-		t.at, t.atDir = dir, opened
-	}
-	return opened, err
-}
-
-// close lets go of the directory that was written to last.
-func (t *tree) close() {
-	if t.atDir != nil {
-		_ = t.atDir.Close() // it was only looked through
-		t.atDir = nil
-	}
 }
 
 func (t *tree) symlink(name, target string) error {

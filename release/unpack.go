@@ -59,7 +59,6 @@ func Unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) erro
 func unpack(ctx context.Context, r io.Reader, want Manifest, root *os.Root) error {
 	source := &digest{r: until(ctx, r), sum: sha256.New(), want: want}
 	tree := newTree(want, root)
-	defer tree.close()
 	err := extract(source, tree)
 	if source.err != nil { // the source failed, whatever that looked like further up
 		return source.err

@@ -74,7 +74,7 @@ func manifestOf(artifact []byte) Manifest {
 // into opens a fresh root one level below a directory that must stay empty otherwise.
 func into(t testing.TB) (root *os.Root, dir string) {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "release")
+	dir = filepath.Join(memoryDir(t), "release")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +84,18 @@ func into(t testing.TB) (root *os.Root, dir string) {
 	}
 	t.Cleanup(func() { root.Close() })
 	return root, dir
+}
+
+// memoryDir is a temporary directory in memory where there is one: the code
+// under test makes and syncs many files, and a busy disk would make the suite slow.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "release-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // onlyRelease fails when something was written beside the root.
