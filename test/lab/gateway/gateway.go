@@ -74,6 +74,7 @@ type Gateway struct {
 	templates  templates
 	lifecycles lifecycles
 	commands   commands
+	draining   draining
 	naming     sync.Mutex // held from the check of an image's name to its creation
 	closing    chan struct{}
 	closed     sync.Once

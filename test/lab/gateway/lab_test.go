@@ -320,6 +320,7 @@ func otherCases() map[string]func(*bench) {
 		"dry runs of other calls do nothing":         testDryRunsDoNothing,
 		"public parameters are answered":             testParameters,
 		"alarms over CBOR":                           testAlarms,
+		"targets are probed and drain":               testTargets,
 		"lifecycle actions wait for an answer":       testLifecycleActions,
 		"a stack keeps the first signal":             testStackSignals,
 		"metrics over CBOR":                          testMetrics,

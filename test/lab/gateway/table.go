@@ -42,6 +42,10 @@ func (g *Gateway) table() map[string]handler {
 		"autoscaling:RecordLifecycleActionHeartbeat": g.recordHeartbeat,
 		"cloudformation:SignalResource":              g.signalResource,
 
+		"elasticloadbalancing:RegisterTargets":      g.registerTargets,
+		"elasticloadbalancing:DeregisterTargets":    g.deregisterTargets,
+		"elasticloadbalancing:DescribeTargetHealth": g.describeTargetHealth,
+
 		"kms:DescribeKey": g.describeKey,
 
 		"sts:GetCallerIdentity": g.getCallerIdentity,
