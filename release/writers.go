@@ -45,7 +45,8 @@ func (b *batch) room(n int) []byte {
 }
 
 // writers write batches. Only the first error in the order of the archive
-// counts, so that the same archive fails in the same way every time.
+// counts, so that the same archive fails in the same way every time. (Of two
+// files with one name, either may find the other there.)
 type writers struct {
 	full  chan *batch
 	free  chan *batch
