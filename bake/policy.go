@@ -2,10 +2,8 @@ package bake
 
 import (
 	"context"
-	"errors"
 	"strings"
 
-	"bakehouse/internal/chefapi"
 	"bakehouse/internal/fault"
 )
 
@@ -47,9 +45,6 @@ func (in Inputs) checkPolicy() error {
 func (w World) policyClosure(ctx context.Context, in Inputs) (closure, error) {
 	c := closure{contents: map[string]string{}, cookbooks: map[string]string{}}
 	p, err := w.Chef.Policy(ctx, in.Policy.Group, in.Policy.Name)
-	if errors.Is(err, chefapi.ErrNotFound) {
-		return c, fault.New(fault.Chef, fault.NextOf(err)+" (a server that knows no policies, such as goiardi, says the same)", err)
-	}
 	if err != nil {
 		return c, chefFault("looking for "+in.Policy.String(), err)
 	}

@@ -22,8 +22,8 @@ type PolicyCookbook struct {
 }
 
 // Policy fetches the revision of a policy that a group runs (Chef Infra Server
-// API, /policy_groups/GROUP/policies/NAME). One that is not there, and a server
-// that knows no policies, is ErrNotFound.
+// API, /policy_groups/GROUP/policies/NAME). One that is not there is
+// ErrNotFound. goiardi has no policies and answers with something else.
 func (c *Client) Policy(ctx context.Context, group, name string) (Policy, error) {
 	for kind, n := range map[string]string{"policy": name, "policy group": group} {
 		if err := checkName(kind, n); err != nil {
@@ -41,7 +41,7 @@ func (c *Client) Policy(ctx context.Context, group, name string) (Policy, error)
 		return Policy{}, hint(err, http.StatusNotFound, "push it (chef push "+group+" "+name+".rb), or correct --policy or --policy-group")
 	}
 	if w.Revision == "" {
-		return Policy{}, fault.Newf(fault.Chef, "look at the reply of that address; a Chef Infra Server gives a revision_id", "%s: the server names no revision", what)
+		return Policy{}, fault.Newf(fault.Chef, "name a Chef Infra Server, which has policies (goiardi has none), or bake a role", "%s: the reply names no revision, so it is no policy", what)
 	}
 	return Policy{Revision: w.Revision, RunList: w.RunList, Cookbooks: w.Locks}, nil
 }

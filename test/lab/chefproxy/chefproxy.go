@@ -1,7 +1,8 @@
 // Package chefproxy stands before the lab's Chef server and makes it fail on
 // demand: the nth call of a kind is throttled, refused, loses its reply or is
 // held back. Chef's signatures cover method and path, not the host, so that
-// requests pass through as they are.
+// requests pass through as they are. On demand it also stands in for the parts
+// of Chef Infra Server that policies need and goiardi lacks.
 package chefproxy
 
 import (
@@ -29,8 +30,9 @@ const (
 // Proxy is the handler. Only calls of its own host are counted and failed:
 // those of guests pass.
 type Proxy struct {
-	upstream *httputil.ReverseProxy
-	own      string // address of the host
+	server *url.URL
+	next   http.Handler // the server, or the stand-in for policies before it
+	own    string       // address of the host
 
 	mu    sync.Mutex
 	calls []string
@@ -43,7 +45,7 @@ type Proxy struct {
 
 // New makes a proxy for upstream that fails calls from the address own.
 func New(upstream *url.URL, own string) *Proxy {
-	return &Proxy{upstream: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	return &Proxy{server: upstream, next: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)
 		r.Out.Host = r.In.Host
 	}}, own: own, hit: make(chan struct{})}
@@ -85,12 +87,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case Refuse:
 		http.Error(w, `{"error":["not allowed: a fault set in the lab"]}`, http.StatusForbidden)
 	case Lose:
-		p.upstream.ServeHTTP(&unseen{http.Header{}}, r)
+		p.next.ServeHTTP(&unseen{http.Header{}}, r)
 		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 			_ = conn.Close() // the caller gets nothing
 		}
 	case Hold:
-		p.upstream.ServeHTTP(&unseen{http.Header{}}, r)
+		p.next.ServeHTTP(&unseen{http.Header{}}, r)
 		p.strike()
 		select {
 		case <-r.Context().Done():
@@ -101,7 +103,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	default:
-		p.upstream.ServeHTTP(w, r)
+		p.next.ServeHTTP(w, r)
 		return
 	}
 	p.strike()

@@ -21,7 +21,7 @@ $VERBOSE = nil
 Encoding.default_external = Encoding::UTF_8
 $VERBOSE = verbose
 
-%w[version errors mash attributes node run_list signing api shell config output ohai metadata cookbook cookbook_set
+%w[version errors mash attributes node run_list policy signing api shell config output ohai metadata cookbook cookbook_set
    server_source local_source property].each { |part| require_relative "chef_standin/#{part}" }
 
 # Resources before recipes: a recipe has a method for each.

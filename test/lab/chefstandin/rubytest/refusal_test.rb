@@ -104,7 +104,7 @@ class CommandLineTest < Minitest::Test
     assert_equal 43, code
     assert_match(/chef_server_url is "not a url"/, err)
     assert_match(/client\.rb:1/, call('-c', write('client.rb', "node_name(\n")).last)
-    assert_match(/policies are not supported.*client\.rb:1/, call('-c', write('client.rb', "policy_name 'x'\n")).last)
+    assert_match(/runs a policy's own run list only.*client\.rb:1/, call('-c', write('client.rb', "named_run_list 'x'\n")).last)
   end
 
   def test_recipes_are_utf8_in_the_c_locale

@@ -62,10 +62,8 @@ class ServerSourceTest < Minitest::Test
     end
   end
 
-  def test_an_unknown_node_starts_empty_and_a_policy_node_is_refused
+  def test_an_unknown_node_starts_empty
     assert_equal 'prod', source(FakeAPI.new).load_node('n', 'prod').chef_environment
-    api = FakeAPI.new(node: { 'name' => 'n', 'policy_name' => 'p' })
-    assert_match(/policies are not supported/, assert_raises(ChefStandin::Error) { source(api).load_node('n', nil) }.message)
   end
 
   def test_error_replies_are_put_in_words

@@ -43,6 +43,11 @@ module ChefStandin
       Attributes.new.send(:merge, lower, upper) { |a, b| a.is_a?(Array) && b.is_a?(Array) ? a | b : b }
     end
 
+    # lay_over merges hashes alone: upper's arrays take the place of lower's.
+    def self.lay_over(lower, upper)
+      Attributes.new.send(:merge, lower, upper) { |_, above| above }
+    end
+
     private
 
     def unite(lower, upper)

@@ -9,6 +9,7 @@ module ChefStandin
       @shell = shell
       @source = source
       @runner = nil
+      @json_run_list = nil
       @started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
 
@@ -35,8 +36,9 @@ module ChefStandin
       @source ||= @config.local_mode ? LocalSource.new(@config, @output) : ServerSource.new(@config, @output)
       @output.puts("Node #{@config.node_name}, from #{@source.describe}")
       node = prepare_node
-      recipes = expand(node)
-      cookbooks = fetch(node, recipes)
+      policy = choose_policy(node)
+      recipes = policy ? apply(policy, node) : expand(node)
+      cookbooks = fetch(node, recipes, policy)
       context = compile(node, cookbooks, recipes)
       converge(context)
       save(node)
@@ -46,6 +48,8 @@ module ChefStandin
     def prepare_node
       node = @source.load_node(@config.node_name, @config.environment)
       node.chef_environment = @config.environment if @config.environment
+      node.policy_name = @config.policy_name || node.policy_name
+      node.policy_group = @config.policy_group || node.policy_group
       consume_json(node) if @config.json_attribs
       node.attributes.replace(:automatic, Ohai.new(@shell).collect)
       node
@@ -55,7 +59,10 @@ module ChefStandin
       data = JSON.parse(File.read(@config.json_attribs))
       raise Error, "#{@config.json_attribs} is not a JSON object" unless data.is_a?(Hash)
 
-      node.run_list = Array(data.delete('run_list')) if data.key?('run_list')
+      @json_run_list = data.delete('run_list')
+      node.run_list = Array(@json_run_list) if @json_run_list
+      node.policy_name = data.delete('policy_name') || node.policy_name
+      node.policy_group = data.delete('policy_group') || node.policy_group
       environment = data.delete('chef_environment')
       node.chef_environment = environment if environment && !@config.environment
       node.attributes.replace(:normal, Attributes.deep_merge(node.normal, data))
@@ -63,6 +70,33 @@ module ChefStandin
       raise ConfigError, "reading json_attribs: #{e.message}"
     rescue JSON::ParserError => e
       raise ConfigError, "reading json_attribs #{@config.json_attribs}: not JSON: #{e.message[0, 160]}"
+    end
+
+    # choose_policy answers the policy that the node is run by, or nil. What
+    # says it: attributes given on the command line, client.rb, the node.
+    def choose_policy(node)
+      return nil unless node.policy?
+      raise Error, "policy #{node.policy_name}: no policy_group is set" unless node.policy_group
+      raise Error, "policy group #{node.policy_group}: no policy_name is set" unless node.policy_name
+      raise Error, "a policy does not work with an environment (#{@config.environment})" if @config.environment
+
+      @source.policy(node.policy_group, node.policy_name)
+    end
+
+    # apply is what expand is to roles: the policy has its recipes and
+    # attributes, and its group takes the environment's place.
+    def apply(policy, node)
+      recipes = policy.recipes(@config.override_runlist || @json_run_list)
+      @output.puts("Using #{policy}, revision #{policy.revision}")
+      node.run_list = recipes.map { |r| "recipe[#{r}]" }
+      node.chef_environment = policy.group
+      node.roles = []
+      node.recipes = recipes
+      node.attributes.replace(:role_default, policy.default_attributes)
+      node.attributes.replace(:role_override, policy.override_attributes)
+      { 'roles' => [], 'recipes' => recipes, 'policy_name' => policy.name, 'policy_group' => policy.group,
+        'policy_revision' => policy.revision, 'chef_environment' => policy.group }.each { |k, v| node.automatic[k] = v }
+      recipes
     end
 
     def expand(node)
@@ -81,9 +115,11 @@ module ChefStandin
       list.recipes
     end
 
-    def fetch(node, recipes)
+    def fetch(node, recipes, policy)
       @output.puts("Resolving cookbooks for run list: #{recipes.inspect}")
-      found = recipes.empty? ? [] : @source.cookbooks(node.chef_environment, recipes)
+      found = if policy then @source.artefacts(policy)
+              else recipes.empty? ? [] : @source.cookbooks(node.chef_environment, recipes)
+              end
       set = CookbookSet.new(found, recipes)
       node.automatic['cookbooks'] = set.versions
       @output.puts('Cookbooks:')

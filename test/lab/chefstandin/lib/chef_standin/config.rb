@@ -10,7 +10,7 @@ module ChefStandin
       cookbook_path: nil, role_path: nil, environment_path: nil, node_path: nil, json_attribs: nil,
       log_level: :info, log_location: nil, ssl_ca_file: nil, ssl_verify_mode: :verify_peer, rest_timeout: 300,
       http_retry_count: 5, http_retry_delay: 5, authentication_protocol_version: '1.3', local_mode: false,
-      override_runlist: nil, lockfile: nil, color: false, chef_license: nil
+      override_runlist: nil, policy_name: nil, policy_group: nil, lockfile: nil, color: false, chef_license: nil
     }.freeze
 
     # Settings of the real client that change nothing for a single run here.
@@ -45,8 +45,8 @@ module ChefStandin
 
     def set(name, value, location: nil)
       if DEFAULTS.key?(name) then @settings[name] = value
-      elsif %i[policy_name policy_group named_run_list].include?(name)
-        raise ConfigError.new("#{name}: policies are not supported by the lab's Chef stand-in", location: location)
+      elsif name == :named_run_list
+        raise ConfigError.new("#{name}: the lab's Chef stand-in runs a policy's own run list only", location: location)
       elsif !ACCEPTED.include?(name)
         @warnings << "client.rb: setting #{name} is unknown to the stand-in and ignored (#{location || 'command line'})"
       end

@@ -22,6 +22,10 @@ module ChefStandin
       File.rename("#{path}.new", path)
     end
 
+    def policy(group, name)
+      raise UnsupportedError, "policy #{name} of group #{group}: policies are kept by a Chef server, and this is local mode"
+    end
+
     def role(name) = read_json(File.join(@config.role_path, "#{name}.json"))
 
     def environment(name)

@@ -4,7 +4,7 @@ module ChefStandin
   # What recipes know as `node`.
   class Node
     attr_reader :name, :attributes, :run_state
-    attr_accessor :chef_environment, :run_list, :recipes, :roles
+    attr_accessor :chef_environment, :run_list, :recipes, :roles, :policy_name, :policy_group
 
     def initialize(name, environment: '_default')
       @name = name
@@ -21,19 +21,25 @@ module ChefStandin
     def self.from_json(name, data)
       node = new(name, environment: data['chef_environment'] || '_default')
       node.run_list = Array(data['run_list'])
+      node.policy_name = data['policy_name']
+      node.policy_group = data['policy_group']
       node.attributes.replace(:normal, data['normal'])
       node.attributes.replace(:automatic, data['automatic'])
       node
     end
 
     def to_json_object
-      {
+      whole = {
         'name' => name, 'chef_environment' => chef_environment,
         'json_class' => 'Chef::Node', 'chef_type' => 'node', 'run_list' => run_list,
         'automatic' => Mash.plain(attributes.level(:automatic)), 'normal' => Mash.plain(attributes.level(:normal)),
         'default' => attributes.group(Attributes::DEFAULTS), 'override' => attributes.group(Attributes::OVERRIDES)
       }
+      # A server that knows no policies refuses the very keys.
+      policy? ? whole.merge('policy_name' => policy_name, 'policy_group' => policy_group) : whole
     end
+
+    def policy? = !(policy_name || policy_group).nil?
 
     def [](key) = attributes.merged[key]
     def []=(key, value)

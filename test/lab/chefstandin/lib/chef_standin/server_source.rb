@@ -19,10 +19,6 @@ module ChefStandin
         @api.post('nodes', fresh.to_json_object)
         return fresh
       end
-      if data['policy_name']
-        raise UnsupportedError, "node #{name} is run by the policy #{data['policy_name']}: policies are not supported"
-      end
-
       Node.from_json(name, data)
     end
 
@@ -38,6 +34,27 @@ module ChefStandin
     def cookbooks(environment, recipes)
       reply = @api.post("environments/#{environment}/cookbook_versions", { 'run_list' => recipes })
       reply.map { |name, manifest| fetch(name, manifest) }
+    end
+
+    def policy(group, name)
+      data = @api.get_or_nil("policy_groups/#{group}/policies/#{name}")
+      raise Error, "the Chef server has no policy #{name} in group #{group}" unless data
+
+      Policy.new(name, group, data)
+    end
+
+    # artefacts fetches the cookbooks that a policy locks, each by the hash of
+    # its content.
+    def artefacts(policy)
+      policy.locks.map do |name, lock|
+        manifest = @api.get_or_nil("cookbook_artifacts/#{name}/#{lock['identifier']}")
+        raise Error, "the Chef server has no cookbook artefact #{name} #{lock['identifier']}, which #{policy} locks" unless manifest
+
+        got = manifest['identifier'] || lock['identifier']
+        raise Error, "cookbook #{name}: asked for artefact #{lock['identifier']}, the server gave #{got}" if got != lock['identifier']
+
+        fetch(name, manifest)
+      end
     end
 
     private
