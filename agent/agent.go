@@ -278,7 +278,7 @@ func (s *session) connect(ctx context.Context) (*Cloud, error) {
 // instanceID asks who we are; it decides whose state is on disk.
 func (a *Agent) instanceID(ctx context.Context) (string, error) {
 	var id string
-	err := a.retry(ctx, patience{Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, func() (err error) {
+	err := a.retry(ctx, patience{For: "the metadata service", Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, func() (err error) {
 		id, err = a.deps.Metadata.InstanceID(ctx)
 		return err
 	})

@@ -49,6 +49,8 @@ func checkChef(c agentconf.Config) error {
 		return errors.New("chef.run_list is empty")
 	case slices.Contains(s.RunList, ""):
 		return errors.New("chef.run_list has an empty entry")
+	case slices.ContainsFunc(s.Tags, badTag):
+		return fmt.Errorf("chef.tags %q has an empty one, or one with blanks or commas", s.Tags)
 	case s.CAFile != "" && !plainPath(s.CAFile):
 		return fmt.Errorf("chef.ca_file %q is not an absolute path", s.CAFile)
 	case !slices.Contains([]string{"", agentconf.OnFailureFail, agentconf.OnFailureContinue}, s.OnFailure):
@@ -172,6 +174,11 @@ func checkMetrics(c agentconf.Config) error {
 func badHTTP(text string, schemes ...string) bool {
 	u, err := url.Parse(text)
 	return err != nil || u.Hostname() == "" || u.User != nil || !slices.Contains(schemes, cmp.Or(u.Scheme, "none"))
+}
+
+// badTag says that knife could not name the tag on its command line.
+func badTag(tag string) bool {
+	return tag == "" || strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == ',' })
 }
 
 // plainPath says that p is absolute, and not the root.

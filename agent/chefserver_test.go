@@ -13,6 +13,7 @@ type chefServer struct {
 	clients map[string]string // name → public key PEM
 	nodes   map[string]chefapi.Node
 	posts   int
+	asked   int   // requests of any kind
 	refuse  error // for every request, when set
 }
 
@@ -40,6 +41,7 @@ type chefCaller struct {
 }
 
 func (c *chefCaller) auth(ctx context.Context) error {
+	c.asked++
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -104,7 +106,7 @@ func (c *chefCaller) DeleteClient(ctx context.Context, name string) error {
 	return nil
 }
 
-func (c *chefCaller) SetNormal(ctx context.Context, name, section, key string, value any) error {
+func (c *chefCaller) SetNormal(ctx context.Context, name, section string, values map[string]any) error {
 	if err := c.auth(ctx); err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (c *chefCaller) SetNormal(ctx context.Context, name, section, key string, v
 	if !ok {
 		return chefapi.ErrNotFound
 	}
-	n.Normal = merged(n.Normal, map[string]any{section: map[string]any{key: value}})
+	n.Normal = merged(n.Normal, map[string]any{section: values})
 	c.nodes[name] = n
 	return nil
 }

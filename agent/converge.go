@@ -53,7 +53,7 @@ func (s *session) converge(ctx context.Context) error {
 		attempts = defaultAttempts
 	}
 	tries := 0
-	err = s.retry(ctx, patience{Attempts: attempts, Base: 5 * time.Second, Cap: time.Minute}, func() error {
+	err = s.retry(ctx, patience{For: "another run of " + client.name, Attempts: attempts, Base: 5 * time.Second, Cap: time.Minute}, func() error {
 		tries++
 		return s.convergeOnce(ctx, client, rb)
 	})

@@ -204,7 +204,7 @@ func TestABrokerThatCannotBeTrustedOrReached(t *testing.T) {
 		b.(*httpsBroker).http.Transport = http.DefaultTransport // which does not know the test's authority
 		return b, err
 	}
-	err := w.fails(fault.Chef, "certificate")
+	err := w.fails(fault.Timeout, "certificate")
 	if !strings.Contains(fault.NextOf(err), srv.URL) || len(d.posts) > 0 {
 		t.Errorf("%v; next %q; %d posts", err, fault.NextOf(err), len(d.posts))
 	}

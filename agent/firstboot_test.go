@@ -98,6 +98,7 @@ func TestFirstBootRunsTheWholeChain(t *testing.T) {
 	want := chefapi.Node{Name: "web-" + testInstance, Environment: "prod", RunList: []string{"role[web]"}, Normal: map[string]any{"bakehouse": map[string]any{
 		"instance_id": testInstance, "account": "123456789012", "region": "eu-west-1", "zone": "eu-west-1a",
 		"group": "web-asg", "role": "web", "image_id": "ami-1", "bake_id": "01BAKE",
+		"release": w.journal().Build, "last_good": w.journal().Build,
 		"first_boot": map[string]any{"state": Complete, "release": w.journal().Build, "last_good": w.journal().Build, "seconds": nil, "reported": nil}}}}
 	if !reflect.DeepEqual(s.Node, want) {
 		t.Errorf("node is\n%+v\nwant\n%+v", s.Node, want)

@@ -130,11 +130,7 @@ func (s *session) keepHook(ctx context.Context) (work context.Context, stop func
 	if h == nil {
 		return ctx, func() {}
 	}
-	limit := time.Duration(s.conf.Group.LaunchWithin)
-	if limit <= 0 {
-		limit = defaultLaunchTime
-	}
-	left := s.j.record(Identify).Started.Add(limit).Sub(s.deps.Clock.Now())
+	left := s.launchEnd().Sub(s.deps.Clock.Now())
 	work, cancel := context.WithTimeoutCause(ctx, max(left, 0), errLaunchTime)
 	cloud, err := s.connect(work)
 	if err != nil {
@@ -150,6 +146,16 @@ func (s *session) keepHook(ctx context.Context) (work context.Context, stop func
 		}
 	}()
 	return work, func() { cancel(); <-beating }
+}
+
+// launchEnd is when the launch hook is told ABANDON at the latest. Heartbeats
+// keep the hook's own time-out away until then.
+func (s *session) launchEnd() time.Time {
+	within := time.Duration(s.conf.Group.LaunchWithin)
+	if within <= 0 {
+		within = defaultLaunchTime
+	}
+	return s.j.record(Identify).Started.Add(within)
 }
 
 // tooLate records that the stage at work ran out of the launch's time.
@@ -191,7 +197,7 @@ func (s *session) tell(ctx context.Context, h Hook, result string) error {
 	if err != nil {
 		return err
 	}
-	p := patience{Attempts: 6, Base: time.Second, Cap: 15 * time.Second}
+	p := patience{For: "group " + h.Group + " to take " + result + " for hook " + h.Name, Attempts: 6, Base: time.Second, Cap: 15 * time.Second}
 	if err := s.retry(ctx, p, func() error { return cloud.Groups.Complete(ctx, h, result) }); err != nil {
 		return fault.New(fault.AWS, "give the instance profile autoscaling:CompleteLifecycleAction and autoscaling:RecordLifecycleActionHeartbeat on group "+h.Group,
 			fmt.Errorf("telling group %s %s: %w", h.Group, result, err))

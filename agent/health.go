@@ -28,6 +28,7 @@ func (s *session) healthy(ctx context.Context) error {
 		limit = defaultHealthTimeout
 	}
 	deadline := s.deps.Clock.Now().Add(limit)
+	defer s.waits(Wait{For: s.conf.App.Unit + " to be healthy", Until: deadline.Add(hold)})()
 	var since time.Time // when the checks began to pass
 	for wait := firstPoll; ; wait = min(2*wait, slowestPoll) {
 		err := s.probe(ctx)

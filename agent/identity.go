@@ -34,7 +34,7 @@ func (i Identity) Group() string { return i.Tags[TagGroup] }
 // identify asks the metadata service who the instance is.
 func (s *session) identify(ctx context.Context) error {
 	var id Identity
-	err := s.retry(ctx, patience{Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, func() (err error) {
+	err := s.retry(ctx, patience{For: "the metadata service", Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, func() (err error) {
 		id, err = s.deps.Metadata.Identity(ctx)
 		return err
 	})

@@ -100,8 +100,18 @@ type Journal struct {
 	Signal     *Signal         `json:"signal,omitempty"`   // what the stack was told of it
 	Warm       bool            `json:"warm,omitempty"`     // prepared, and waiting in a warm pool
 	Reported   bool            `json:"reported,omitempty"` // the node was told of the completed first boot, or could not be
+	Told       *Told           `json:"told,omitempty"`     // what the node was told runs here
 	Log        []string        `json:"log,omitempty"`      // last lines of the Chef run that failed
 }
+
+// Told is what the node says of the builds on this instance.
+type Told struct {
+	Release  string `json:"release,omitempty"`
+	LastGood string `json:"last_good,omitempty"`
+}
+
+// nodeTold says that the node knows what runs here.
+func (j *Journal) nodeTold() bool { return j.Told != nil && *j.Told == Told{j.Build, j.LastGood} }
 
 // Seen is a channel as it was read last.
 type Seen struct {

@@ -144,7 +144,7 @@ func (s *session) deregister(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("preparing to talk to the Chef server: %w", err)
 	}
-	p := patience{Attempts: 6, Base: time.Second, Cap: 15 * time.Second}
+	p := patience{For: "the Chef server", Attempts: 6, Base: time.Second, Cap: 15 * time.Second}
 	err = s.retry(ctx, p, func() error { return s.deleteSelf(ctx, self) })
 	if err != nil && !errors.Is(err, chefapi.ErrUnauthorized) {
 		return fault.New(fault.Chef, "chef-reaper removes what is left of "+s.j.Node, err)

@@ -29,7 +29,8 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", onDisk(err))
 	}
-	deadline := a.deps.Clock.Now().Add(lockWait)
+	deadline, over := a.deps.Clock.Now().Add(lockWait), func() {}
+	defer func() { over() }()
 	for said := false; ; said = true {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
@@ -40,6 +41,7 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 		}
 		if !said {
 			a.deps.Events.Note("waiting for the boot-agent that is at work")
+			over = a.waits(Wait{For: "the boot-agent that is at work", Until: deadline})
 		}
 		if err := a.deps.Clock.Sleep(ctx, lockPoll); err != nil {
 			return nil, errors.Join(fmt.Errorf("waiting for another boot-agent: %w", err), f.Close())

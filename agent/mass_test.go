@@ -111,7 +111,7 @@ func (c *busyCaller) UpdateNode(ctx context.Context, _ chefapi.Node) error {
 	return c.serve(ctx, func() error { return nil })
 }
 
-func (c *busyCaller) SetNormal(context.Context, string, string, string, any) error { return nil }
+func (c *busyCaller) SetNormal(context.Context, string, string, map[string]any) error { return nil }
 
 func (c *busyCaller) DeleteNode(context.Context, string) error   { return nil }
 func (c *busyCaller) DeleteClient(context.Context, string) error { return nil }

@@ -7,16 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"bakehouse/internal/fault"
 )
-
-// reportTime bounds the report to the node: nothing waits for it.
-const reportTime = 20 * time.Second
 
 // Outcome is how one run of a stage ended.
 type Outcome struct {
@@ -106,48 +102,6 @@ func (o Outcome) EMF(namespace string, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("rendering metrics: %w", err)
 	}
 	return append(line, '\n'), nil
-}
-
-// report saves where the instance stands with its node, as normal attributes
-// below bakehouse.first_boot. It comes after the Chef run has saved the node, and
-// touches nothing else of it; that it failed is only worth a note. The journal
-// remembers that it was tried: an agent that was killed before tries it again.
-func (s *session) report(ctx context.Context, err error) {
-	if ctx.Err() != nil || errors.Is(err, ErrRebooting) || !s.j.finished(Register) || s.j.Leave != nil {
-		return
-	}
-	var aborted abortError
-	if errors.As(err, &aborted) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, reportTime)
-	defer cancel()
-	if err := s.setFirstBoot(ctx, s.standing()); err != nil {
-		s.deps.Events.Note("the node was not told where the instance stands: " + err.Error())
-	}
-	if !s.j.Complete() || s.j.Reported {
-		return
-	}
-	s.j.Reported = true
-	if err := s.save(); err != nil {
-		s.deps.Events.Note(err.Error())
-	}
-}
-
-func (s *session) setFirstBoot(ctx context.Context, standing map[string]any) error {
-	client, err := s.chefClient()
-	if err != nil {
-		return err
-	}
-	key, err := os.ReadFile(s.path(client.confDir, "client.pem"))
-	if err != nil {
-		return fmt.Errorf("reading the client key: %w", err)
-	}
-	self, err := s.deps.Chef(s.chefConfig(s.j.Node, key))
-	if err != nil {
-		return err
-	}
-	return self.SetNormal(ctx, s.j.Node, markerKey, "first_boot", standing)
 }
 
 // standing is the part of the status that a node keeps.

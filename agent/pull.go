@@ -73,7 +73,7 @@ func (s *session) latest(ctx context.Context) (build release.ID, err error) {
 
 // storePatience is how often S3 is asked, beyond what its client does itself.
 func storePatience() patience {
-	return patience{Attempts: 5, Base: time.Second, Cap: 20 * time.Second}
+	return patience{For: "S3", Attempts: 5, Base: time.Second, Cap: 20 * time.Second}
 }
 
 // activate switches current to build, which is whole on disk, and prunes.

@@ -13,7 +13,6 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"time"
 
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/fault"
@@ -22,7 +21,8 @@ import (
 // markerKey is the normal attribute under which a node says whose it is.
 const markerKey = "bakehouse"
 
-const defaultRegister = 10 * time.Minute
+// tagsKey is the normal attribute in which Chef keeps a node's tags.
+const tagsKey = "tags"
 
 // register makes this instance a client and a node of the Chef server.
 //
@@ -32,6 +32,9 @@ const defaultRegister = 10 * time.Minute
 func (s *session) register(ctx context.Context) error {
 	client, err := s.chefClient()
 	if err != nil {
+		return err
+	}
+	if err := s.refuseBakedKeys(); err != nil {
 		return err
 	}
 	private, public, err := s.key(client.confDir)
@@ -45,29 +48,18 @@ func (s *session) register(ctx context.Context) error {
 	if err := s.awaitClock(ctx); err != nil {
 		return err
 	}
-	// Each attempt holds several of chefapi's own, which span a restart of the
-	// server; these span a group that boots at once against a server that can
-	// take few of it at a time. One deadline for both calls.
-	p := patience{Until: s.deps.Clock.Now().Add(s.registerWithin()), Base: 2 * time.Second, Cap: 30 * time.Second}
-	if err := s.retry(ctx, p, func() error { return s.announce(ctx, self, public) }); err != nil {
-		return s.chefFault(err)
+	limit := s.registerLimit()
+	if err := limit.try(ctx, s, s.registrar(), func(ctx context.Context) error { return s.announce(ctx, self, public) }); err != nil {
+		return err
 	}
 	if err := s.reached(ClientCreated); err != nil {
 		return err
 	}
-	if err := s.retry(ctx, p, func() error { return s.createNode(ctx, self) }); err != nil {
-		return s.chefFault(err)
+	if err := limit.try(ctx, s, s.conf.Chef.ServerURL, func(ctx context.Context) error { return s.createNode(ctx, self) }); err != nil {
+		return err
 	}
 	s.detail = "node and client " + s.j.Node
 	return s.reached(NodeCreated)
-}
-
-// registerWithin is how long registering is tried.
-func (s *session) registerWithin() time.Duration {
-	if d := time.Duration(s.conf.Chef.RegisterWithin); d > 0 {
-		return d
-	}
-	return defaultRegister
 }
 
 // chefConfig is how to reach the configured server as name.
@@ -78,6 +70,9 @@ func (s *session) chefConfig(name string, key []byte) chefapi.Config {
 	}
 	return c
 }
+
+// registrar is whom this instance asks to make it a client.
+func (s *session) registrar() string { return firstOf(s.conf.Chef.BrokerURL, s.conf.Chef.ServerURL) }
 
 // chefFault gives an error of the server a kind where it has none.
 func (s *session) chefFault(err error) error {
@@ -218,6 +213,9 @@ func (s *session) createNode(ctx context.Context, self Chef) error {
 		return fmt.Errorf("reading node %s: %w", want.Name, err)
 	}
 	normal := merged(have.Normal, want.Normal)
+	if len(s.conf.Chef.Tags) > 0 {
+		normal[tagsKey] = tagged(have.Normal[tagsKey], s.conf.Chef.Tags)
+	}
 	if have.Environment == want.Environment && have.PolicyName == want.PolicyName && have.PolicyGroup == want.PolicyGroup && slices.Equal(have.RunList, want.RunList) && reflect.DeepEqual(have.Normal, normal) {
 		return nil
 	}
@@ -242,9 +240,26 @@ func (s *session) marker() map[string]any {
 }
 
 // firstAttributes are the normal attributes that the node starts with: the
-// image's, and the marker, which nothing overrides.
+// image's, its tags, and the marker, which nothing overrides.
 func (s *session) firstAttributes() map[string]any {
-	return merged(s.conf.Attributes, map[string]any{markerKey: s.marker()})
+	out := merged(s.conf.Attributes, map[string]any{markerKey: s.marker()})
+	if len(s.conf.Chef.Tags) > 0 {
+		out[tagsKey] = tagged(out[tagsKey], s.conf.Chef.Tags)
+	}
+	return out
+}
+
+// tagged adds tags to those that a node has: Chef keeps them in the normal
+// attribute "tags", which people and recipes add to as well.
+func tagged(have any, tags []string) []any {
+	out, _ := have.([]any)
+	out = slices.Clone(out)
+	for _, t := range tags {
+		if !slices.Contains(out, any(t)) {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // merged is what Chef makes of attributes given at the start of a run: sections

@@ -56,7 +56,7 @@ func TestChefServerOutOfReach(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.chef.refuse = errors.New("dial tcp 10.0.0.1:443: connect: connection refused")
-	err := w.fails(fault.Chef, "connection refused")
+	err := w.fails(fault.Timeout, "connection refused", "giving up on http://chef.test after 10m0s (agent.register_within)")
 	if !strings.Contains(fault.NextOf(err), "http://chef.test") {
 		t.Errorf("next step does not name the server: %q", fault.NextOf(err))
 	}

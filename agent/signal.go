@@ -64,7 +64,7 @@ func (s *session) signalStack(ctx context.Context, sig Signal) error {
 	if err != nil {
 		return err
 	}
-	p := patience{Attempts: 6, Base: time.Second, Cap: 15 * time.Second}
+	p := patience{For: "stack " + sig.Stack + " to take the signal", Attempts: 6, Base: time.Second, Cap: 15 * time.Second}
 	if err := s.retry(ctx, p, func() error { return cloud.Stacks.Signal(ctx, sig) }); err != nil {
 		return fault.New(fault.AWS, "give the instance profile cloudformation:SignalResource on stack "+sig.Stack,
 			fmt.Errorf("signalling %s of stack %s: %w", sig.Resource, sig.Stack, err))

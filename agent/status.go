@@ -28,7 +28,8 @@ type Status struct {
 	Stages     []StageStatus `json:"stages"`
 	Deploy     *Record       `json:"deploy,omitempty"`
 	Leave      *Record       `json:"leave,omitempty"`
-	Why        string        `json:"why,omitempty"`  // error of the stage that failed
+	Waits      []Wait        `json:"waits,omitempty"`
+	Why        string        `json:"why,omitempty"`  // what it waits for, or the error of the stage that failed
 	Next       string        `json:"next,omitempty"` // what to do about it
 	Log        []string      `json:"log,omitempty"`  // last lines of a failed Chef run
 }
@@ -72,10 +73,34 @@ func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, erro
 	for _, r := range j.Stages {
 		st.Stages = append(st.Stages, StageStatus{Record: r, Seconds: seconds(r, now)})
 	}
-	if f := j.Failure(); f != nil {
-		st.Why, st.Next = f.Error, f.Next
-	}
+	st.Waits = readWaits(filepath.Join(root, agentconf.StateDir))
+	st.Why, st.Next = st.why(j)
 	return st, nil
+}
+
+// why says what keeps the instance where it is, and what to do about it. A wait
+// is nearer than the failure that an earlier attempt left.
+func (st Status) why(j *Journal) (why, next string) {
+	if len(st.Waits) > 0 {
+		var all []string
+		for _, w := range st.Waits {
+			all = append(all, w.String())
+		}
+		return strings.Join(all, "; "), ""
+	}
+	if f := j.Failure(); f != nil {
+		return f.Error, f.Next
+	}
+	const resume = "systemctl restart bakehouse-first-boot, or reboot"
+	switch st.State {
+	case Interrupted:
+		return "no boot-agent is at work, and first boot is not finished", resume
+	case Waiting:
+		return "prepared, and waiting for group " + st.Group + " to take it into service", ""
+	case NotStarted:
+		return "no boot-agent has run on this instance", resume
+	}
+	return "", ""
 }
 
 func stateOf(j *Journal, atWork bool) string {

@@ -19,7 +19,8 @@ const (
 // the same 401 as a wrong key. A machine without a time service never says that
 // its clock is set, so after clockWait the agent goes on and says so.
 func (s *session) awaitClock(ctx context.Context) error {
-	began := s.deps.Clock.Now()
+	began, over := s.deps.Clock.Now(), func() {}
+	defer func() { over() }()
 	for said := false; ; said = true {
 		set, err := s.deps.ClockSet()
 		if err != nil {
@@ -31,6 +32,7 @@ func (s *session) awaitClock(ctx context.Context) error {
 		}
 		if !said {
 			s.deps.Events.Note("waiting for the clock to be set")
+			over = s.waits(Wait{For: "the clock to be set", Until: began.Add(clockWait)})
 		}
 		if err := s.deps.Clock.Sleep(ctx, clockPoll); err != nil {
 			return fmt.Errorf("waiting for the clock to be set: %w", err)

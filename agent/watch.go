@@ -27,7 +27,7 @@ const (
 // which the instance may well come back, so the node is kept then unless the
 // configuration says otherwise (Leave.AtPoweroff).
 func (a *Agent) Watch(ctx context.Context) error {
-	w := &watcher{Agent: a}
+	w := &watcher{Agent: a, assured: a.deps.Clock.Now()}
 	for {
 		if left, err := w.look(ctx); left || err != nil && ctx.Err() == nil {
 			return err
@@ -45,6 +45,8 @@ type watcher struct {
 	rested  bool // the app was stopped for a notice
 	advised bool // a rebalance recommendation was noted
 	woken   bool // first boot was told to go on from the warm pool
+
+	tried, assured time.Time // when the node was told last, because it had not been and in any case
 }
 
 // look reads the notices once and does what they ask for. left says that there
@@ -75,6 +77,7 @@ func (w *watcher) look(ctx context.Context) (left bool, err error) {
 		w.woken = true
 		w.systemctl(ctx, "restart", "--no-block", "bakehouse-first-boot.service")
 	}
+	w.tellNode(ctx)
 	if !n.Rebalance.IsZero() && !w.advised {
 		w.advised = true
 		w.deps.Events.Note("EC2 recommends rebalancing: the risk of an interruption has risen")

@@ -41,8 +41,8 @@ type Chef interface {
 	CreateNode(ctx context.Context, n chefapi.Node) error
 	Node(ctx context.Context, name string) (chefapi.Node, error)
 	UpdateNode(ctx context.Context, n chefapi.Node) error
-	// SetNormal sets normal[section][key] of a node and leaves all else as it is.
-	SetNormal(ctx context.Context, name, section, key string, value any) error
+	// SetNormal sets keys of normal[section] of a node and leaves all else as it is.
+	SetNormal(ctx context.Context, name, section string, values map[string]any) error
 	// Deleting what is not there is no error.
 	DeleteNode(ctx context.Context, name string) error
 	DeleteClient(ctx context.Context, name string) error

@@ -70,8 +70,11 @@ type Chef struct {
 	// PolicyName and PolicyGroup name a policy (Policyfile) instead of a run list.
 	PolicyName  string `json:"policy_name,omitempty"`
 	PolicyGroup string `json:"policy_group,omitempty"`
+	// Tags are the Chef tags that every instance's node starts with.
+	Tags []string `json:"tags,omitempty"`
 	// RegisterWithin bounds the attempts to register with a server that does not
-	// answer or answers 5xx or 429; 0 means 10m.
+	// answer or answers 5xx or 429; 0 means 10m. Where a launch hook waits, what
+	// Group.LaunchWithin leaves bounds them, too.
 	RegisterWithin Duration `json:"register_within,omitzero"`
 	Attempts       int      `json:"attempts,omitzero"` // converge attempts before first boot fails; 0 means 3
 	Timeout        Duration `json:"timeout,omitzero"`  // of one converge; 0 means 30m

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -19,9 +20,12 @@ func (c *Client) RawNode(ctx context.Context, name string) (json.RawMessage, err
 	return raw, err
 }
 
-// SetNormal sets normal[section][key] of a node; every other attribute, of all
-// levels, is sent back as it was read.
-func (c *Client) SetNormal(ctx context.Context, name, section, key string, value any) error {
+// SetNormal sets keys of normal[section] of a node; every other attribute, of
+// all levels, is sent back as it was read. A node has no version to compare: a
+// chef-client that saves the node between the two requests loses what it saved,
+// and one whose run spans them puts back what it had read at its start. A node
+// that has the values already is not written.
+func (c *Client) SetNormal(ctx context.Context, name, section string, values map[string]any) error {
 	var node map[string]any
 	if err := c.get(ctx, "node", name, &node); err != nil {
 		return err
@@ -34,7 +38,12 @@ func (c *Client) SetNormal(ctx context.Context, name, section, key string, value
 	if inner == nil {
 		inner = map[string]any{}
 	}
-	inner[key], normal[section], node["normal"] = value, inner, normal
+	before := maps.Clone(inner)
+	maps.Copy(inner, values)
+	if sameJSON(before, inner) {
+		return nil
+	}
+	normal[section], node["normal"] = inner, normal
 	return c.do(ctx, call{what: "updating node " + name, method: http.MethodPut, path: "nodes/" + name, body: node}, nil)
 }
 
