@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"bakehouse/bake/ami"
 	"bakehouse/internal/fault"
 )
 
@@ -76,6 +77,24 @@ func TestAProtectionThatCannotBeHadLeavesNoImage(t *testing.T) {
 	}
 	if f.ec2.called("DisableImageDeregistrationProtection") == 0 {
 		t.Error("a protection whose reply was lost would keep the image from going")
+	}
+}
+
+func TestAFinishedImageThatCannotBeUndoneCarriesItsExpiryAgain(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	f.in.Protect = true
+	for _, action := range []string{"EnableImageDeregistrationProtection", "DeregisterImage"} {
+		f.ec2.refuse[action] = "UnauthorizedOperation"
+	}
+	p := f.plan(t)
+	r, err := f.Bake(t.Context(), p)
+	if err == nil || len(r.Leftover) != 1 || r.Leftover[0].Kind != KindImage {
+		t.Fatalf("%v, left over %+v", err, r.Leftover)
+	}
+	want := p.ExpiresAt.UTC().Format(time.RFC3339)
+	if i, s := f.ec2.images[1], f.ec2.snapshots[0]; i.tags[ami.TagExpires] != want || s.tags[ami.TagExpires] != want {
+		t.Errorf("a sweep takes image %v and snapshot %v for finished", i.tags, s.tags)
 	}
 }
 

@@ -170,12 +170,21 @@ func (s *Session) removeImage(ctx context.Context) error {
 	r, _ := s.journal.get(KindImage, name)
 	s.unprotect(ctx)
 	if err := s.deregister(ctx, r); err != nil {
+		s.expire(ctx)
 		return err
 	}
 	if err := s.removeSnapshots(ctx, r); err != nil {
 		return err
 	}
 	return s.journal.gone(KindImage, name)
+}
+
+// expire puts the expiry back on an image that was kept and now cannot be
+// removed: without it, a sweep and the next bake would take it for finished.
+// The error that counts is the removal's.
+func (s *Session) expire(ctx context.Context) {
+	_, _ = s.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: append([]string{s.image}, s.snaps...),
+		Tags: []types.Tag{{Key: aws.String(ami.TagExpires), Value: aws.String(s.plan.ExpiresAt.UTC().Format(time.RFC3339))}}})
 }
 
 // deregister ends the image; its snapshots are in s.snaps then, as far as EC2

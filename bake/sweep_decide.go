@@ -21,6 +21,8 @@ type Found struct {
 	Region  string `json:"region,omitempty"` // empty: on the Chef server
 	BakeID  string `json:"bake_id"`
 	Expires string `json:"expires_at,omitempty"` // as tagged; empty: it has no expiry
+
+	protected bool // an image that EC2 will not deregister as it is
 }
 
 // Verdict says what becomes of a resource that was found, and why.

@@ -22,6 +22,7 @@ type SweepEC2 interface {
 	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput, ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
 	DescribeVolumes(context.Context, *ec2.DescribeVolumesInput, ...func(*ec2.Options)) (*ec2.DescribeVolumesOutput, error)
 	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
+	DisableImageDeregistrationProtection(context.Context, *ec2.DisableImageDeregistrationProtectionInput, ...func(*ec2.Options)) (*ec2.DisableImageDeregistrationProtectionOutput, error)
 	DeregisterImage(context.Context, *ec2.DeregisterImageInput, ...func(*ec2.Options)) (*ec2.DeregisterImageOutput, error)
 	DeleteSnapshot(context.Context, *ec2.DeleteSnapshotInput, ...func(*ec2.Options)) (*ec2.DeleteSnapshotOutput, error)
 	DeleteSecurityGroup(context.Context, *ec2.DeleteSecurityGroupInput, ...func(*ec2.Options)) (*ec2.DeleteSecurityGroupOutput, error)
@@ -93,6 +94,7 @@ func (l *looker) images(ctx context.Context) error {
 		}
 		for _, i := range page.Images {
 			l.add(KindImage, i.ImageId, i.Name, i.Tags)
+			l.found[len(l.found)-1].protected = ami.From(i).Protected
 		}
 	}
 	return nil
@@ -158,6 +160,11 @@ func (s Sweeper) remove(ctx context.Context, f Found) error {
 	case KindChefNode:
 		return chefFault("deleting Chef node "+f.Name, s.Chef.DeleteNode(ctx, f.Name))
 	}
+	if f.protected {
+		if err := unprotect(ctx, s.EC2(f.Region), f); err != nil {
+			return err
+		}
+	}
 	action, call := sweepCall(s.EC2(f.Region), f)
 	tries := 0
 	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
@@ -205,6 +212,16 @@ func sweepCall(api SweepEC2, f Found) (action string, call func(context.Context)
 		_, err := api.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(f.ID)})
 		return true, err
 	}
+}
+
+// unprotect takes the protection off an image. A bake protects what it has
+// finished; when it fails after that and cannot undo it, the protection is on.
+func unprotect(ctx context.Context, api SweepEC2, f Found) error {
+	_, err := api.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: aws.String(f.ID)})
+	if awserr.IsNotFound(err) {
+		return nil
+	}
+	return awsfault.New(actUnprotect, "taking the protection off image "+f.ID, err)
 }
 
 // terminated reads the states in the reply: terminating an instance that is

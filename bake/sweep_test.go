@@ -139,6 +139,8 @@ type sweptEC2 struct {
 	tags   []types.Tag
 	gone   []string
 	refuse string // id that cannot be removed
+	guard  string // what EC2 says of the images' protection; empty: nothing
+	opened []string
 }
 
 func (f *sweptEC2) drop(id *string) error {
@@ -159,7 +161,15 @@ func (f *sweptEC2) DescribeInstances(context.Context, *ec2.DescribeInstancesInpu
 	return &ec2.DescribeInstancesOutput{Reservations: []types.Reservation{{Instances: []types.Instance{{InstanceId: aws.String("i"), Tags: f.tags}}}}}, nil
 }
 func (f *sweptEC2) DescribeImages(context.Context, *ec2.DescribeImagesInput, ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error) {
-	return &ec2.DescribeImagesOutput{Images: []types.Image{{ImageId: aws.String("ami"), Tags: f.tags}, {ImageId: aws.String("finished"), Tags: f.tags[:1]}}}, nil
+	return &ec2.DescribeImagesOutput{Images: []types.Image{{ImageId: aws.String("ami"), Tags: f.tags, DeregistrationProtection: aws.String(f.guard)},
+		{ImageId: aws.String("finished"), Tags: f.tags[:1], DeregistrationProtection: aws.String(f.guard)}}}, nil
+}
+func (f *sweptEC2) DisableImageDeregistrationProtection(_ context.Context, in *ec2.DisableImageDeregistrationProtectionInput, _ ...func(*ec2.Options)) (*ec2.DisableImageDeregistrationProtectionOutput, error) {
+	if f.refuse == "unprotect" {
+		return nil, &refused{}
+	}
+	f.opened = append(f.opened, *in.ImageId)
+	return &ec2.DisableImageDeregistrationProtectionOutput{}, nil
 }
 func (f *sweptEC2) DescribeSnapshots(context.Context, *ec2.DescribeSnapshotsInput, ...func(*ec2.Options)) (*ec2.DescribeSnapshotsOutput, error) {
 	return &ec2.DescribeSnapshotsOutput{Snapshots: []types.Snapshot{{SnapshotId: aws.String("snap"), Tags: f.tags}}}, nil
@@ -174,6 +184,9 @@ func (f *sweptEC2) TerminateInstances(_ context.Context, in *ec2.TerminateInstan
 	return &ec2.TerminateInstancesOutput{}, f.drop(&in.InstanceIds[0])
 }
 func (f *sweptEC2) DeregisterImage(_ context.Context, in *ec2.DeregisterImageInput, _ ...func(*ec2.Options)) (*ec2.DeregisterImageOutput, error) {
+	if strings.HasPrefix(f.guard, "enabled") && !slices.Contains(f.opened, *in.ImageId) {
+		return nil, &refused{}
+	}
 	return &ec2.DeregisterImageOutput{}, f.drop(in.ImageId)
 }
 func (f *sweptEC2) DeleteSnapshot(_ context.Context, in *ec2.DeleteSnapshotInput, _ ...func(*ec2.Options)) (*ec2.DeleteSnapshotOutput, error) {
@@ -237,6 +250,35 @@ func TestSweepRemovesEverythingOfADeadBake(t *testing.T) {
 	}
 	if want := []string{"client " + name, "node " + name}; !slices.Equal(chef.gone, want) {
 		t.Errorf("removed from Chef %v, want %v", chef.gone, want)
+	}
+}
+
+func TestASweepTakesTheProtectionOffWhatItRemovesAlone(t *testing.T) {
+	t.Parallel()
+	for guard, want := range map[string][]string{"enabled-without-cooldown": {"ami"}, "disabled": nil} {
+		api, _, s := newSweeper(t)
+		api.guard = guard
+		s.Clock = &stoppedClock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+		p, err := s.Plan(t.Context(), []string{"us-east-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left, err := s.Apply(t.Context(), p); err != nil || len(left) > 0 || !slices.Contains(api.gone, "ami") {
+			t.Errorf("%s: left %v, %v; removed %v", guard, left, err, api.gone)
+		}
+		if !slices.Equal(api.opened, want) {
+			t.Errorf("%s: the protection of %v went, want that of %v", guard, api.opened, want)
+		}
+	}
+	api, _, s := newSweeper(t)
+	api.guard, api.refuse = "enabled-without-cooldown", "unprotect"
+	s.Clock = &stoppedClock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+	p, err := s.Plan(t.Context(), []string{"us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.Apply(t.Context(), p); len(left) != 1 || left[0].ID != "ami" || !strings.Contains(err.Error(), "taking the protection off") {
+		t.Errorf("what cannot be unprotected: left %v, %v", left, err)
 	}
 }
 
