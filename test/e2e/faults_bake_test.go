@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +37,7 @@ const labHost = "172.31.0.1"
 // server address of its own, by which its calls are told from others'.
 type struckBake struct {
 	struck
+	stage *stage // nil: a plain bake
 	key   string
 	state string
 	image string // what it printed
@@ -59,7 +62,7 @@ func (b *struckBake) bake(ctx context.Context) error {
 		return err
 	}
 	defer lift()
-	tool := s.world.BakeTool("harmless", "--state-dir", b.state, "--chef-server", "http://"+front.Addr)
+	tool := s.world.BakeTool(b.role(), append(b.wishes(), "--state-dir", b.state, "--chef-server", "http://"+front.Addr)...)
 	tool.Env = []string{"AWS_ACCESS_KEY_ID=" + b.key}
 	tool.Started = func(p *os.Process) { go b.signal(ctx, p, hit) }
 	o, err := s.world.Run(ctx, tool)
@@ -71,6 +74,39 @@ func (b *struckBake) bake(ctx context.Context) error {
 		b.bakeID = m[1]
 	}
 	b.hit = hit()
+	return nil
+}
+
+// set makes what the bake comes upon.
+func (b *struckBake) set(ctx context.Context) error {
+	if !b.all {
+		return nil
+	}
+	b.stage = &stage{role: laneRole(b.lane), name: strings.ToLower("faults-" + rand.Text()[:10])}
+	return b.stage.set(ctx)
+}
+
+// unset takes that away.
+func (b *struckBake) unset(ctx context.Context) error {
+	if b.stage == nil {
+		return nil
+	}
+	return b.stage.strike(ctx)
+}
+
+// role is what is baked.
+func (b *struckBake) role() string {
+	if b.stage != nil {
+		return b.stage.role
+	}
+	return "harmless"
+}
+
+// wishes are the bake's flags.
+func (b *struckBake) wishes() []string {
+	if b.stage != nil {
+		return b.stage.args()
+	}
 	return nil
 }
 
@@ -230,14 +266,6 @@ func leftOf(ctx context.Context, bakeID string) (left []string, err error) {
 		return nil, nil // it ended before it had an id, or anything else
 	}
 	owned := filter("tag:bakehouse:bake-id", bakeID)
-	mayLast := func(tags []types.Tag) bool {
-		for _, t := range tags {
-			if aws.ToString(t.Key) == "bakehouse:expires-at" {
-				return false
-			}
-		}
-		return true
-	}
 	instances, err := s.world.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: owned})
 	if err != nil {
 		return nil, err
@@ -249,26 +277,45 @@ func leftOf(ctx context.Context, bakeID string) (left []string, err error) {
 			}
 		}
 	}
-	images, err := s.world.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: owned})
+	for _, region := range regions() {
+		images, err := unfinished(ctx, region, owned)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, images...)
+	}
+	more, err := leftBeside(ctx, bakeID, owned)
+	return append(left, more...), err
+}
+
+// unfinished lists images that carry an expiry, and snapshots that carry one or
+// have no image.
+func unfinished(ctx context.Context, region string, owned []types.Filter) (left []string, err error) {
+	images, err := ec2In(region).DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: owned})
 	if err != nil {
 		return nil, err
 	}
+	var used []string
 	for _, i := range images.Images {
-		if !mayLast(i.Tags) {
-			left = append(left, "image "+aws.ToString(i.ImageId))
+		if hasTag(i.Tags, "bakehouse:expires-at") {
+			left = append(left, "image "+aws.ToString(i.ImageId)+" in "+region)
+		}
+		for _, m := range i.BlockDeviceMappings {
+			if m.Ebs != nil {
+				used = append(used, aws.ToString(m.Ebs.SnapshotId))
+			}
 		}
 	}
-	snapshots, err := s.world.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{Filters: owned})
+	snapshots, err := ec2In(region).DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{Filters: owned})
 	if err != nil {
 		return nil, err
 	}
 	for _, sn := range snapshots.Snapshots {
-		if !mayLast(sn.Tags) {
-			left = append(left, "snapshot "+aws.ToString(sn.SnapshotId))
+		if id := aws.ToString(sn.SnapshotId); hasTag(sn.Tags, "bakehouse:expires-at") || !slices.Contains(used, id) {
+			left = append(left, "snapshot "+id+" in "+region)
 		}
 	}
-	more, err := leftBeside(ctx, bakeID, owned)
-	return append(left, more...), err
+	return left, nil
 }
 
 // leftBeside lists volumes, security groups and what is on the Chef server.
@@ -308,13 +355,20 @@ func dropImages(ctx context.Context, bakeID string) error {
 	if bakeID == "" {
 		return nil
 	}
-	images, err := s.world.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: filter("tag:bakehouse:bake-id", bakeID)})
-	if err != nil {
-		return err
-	}
-	for _, i := range images.Images {
-		if _, err := s.world.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: i.ImageId, DeleteAssociatedSnapshots: aws.Bool(true)}); err != nil {
+	for _, region := range regions() {
+		api := ec2In(region)
+		images, err := api.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: filter("tag:bakehouse:bake-id", bakeID)})
+		if err != nil {
 			return err
+		}
+		for _, i := range images.Images {
+			_, err := api.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: i.ImageId})
+			if err == nil {
+				_, err = api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: i.ImageId, DeleteAssociatedSnapshots: aws.Bool(true)})
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

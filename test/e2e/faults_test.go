@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,10 +34,20 @@ type callOf struct {
 	nth             int
 }
 
+// name is the call's, told from that of the other kind of bake.
+func (r struck) name() string {
+	if r.all {
+		return "all: " + r.call.String()
+	}
+	return r.call.String()
+}
+
 func (c callOf) String() string { return fmt.Sprintf("%s:%s #%d", c.service, c.action, c.nth) }
 
 // struck is one run: a bake in which one call met one fault.
 type struck struct {
+	lane   int  // which of those side by side
+	all    bool // with copy, share and publication; false: a plain bake
 	call   callOf
 	fault  string
 	bakeID string
@@ -58,30 +69,38 @@ func sample() []struck {
 	at := func(fault, service, action string) struck {
 		return struck{fault: fault, call: callOf{service, action, 1}}
 	}
+	everything := func(r struck) struck {
+		r.all = true
+		return r
+	}
 	return []struck{
-		at(throttled, "ec2", "CreateSecurityGroup"), at(throttled, "chef", "POST nodes"),
+		at(throttled, "ec2", "CreateSecurityGroup"),
 		at(refused, "ec2", "StopInstances"), at(refused, "ec2", "TerminateInstances"), at(refused, "chef", "DELETE nodes/BAKE"),
 		at(lostReply, "ec2", "RunInstances"), at(lostReply, "ec2", "CreateImage"), at(lostReply, "chef", "POST clients"),
-		at(sigterm, "ec2", "RunInstances"), at(sigterm, "ec2", "CreateImage"), at(sigterm, "chef", "POST clients"),
-		at(sigkill, "ec2", "CreateSecurityGroup"), at(sigkill, "ec2", "RunInstances"), at(sigkill, "ec2", "CreateImage"), at(sigkill, "chef", "POST nodes"),
+		at(sigterm, "ec2", "RunInstances"), at(sigterm, "ec2", "CreateImage"),
+		at(sigkill, "ec2", "RunInstances"), at(sigkill, "ec2", "CreateImage"), at(sigkill, "chef", "POST nodes"),
+		everything(at(lostReply, "ec2", "CopyImage")), everything(at(refused, "ssm", "PutParameter")), everything(at(sigkill, "ec2", "CopyImage")),
 	}
 }
 
-// whole is every call of a bake with every fault.
+// whole is every call of a plain bake with every fault, and then every call
+// that a bake with everything makes beside those. BAKEHOUSE_FAULTS_OF=plain or
+// =added picks one of the two.
 func whole(t *testing.T) (runs []struck) {
-	r := &struckBake{}
-	if err := r.bake(deadline(t, hangs)); err != nil || r.code != 0 {
-		t.Fatalf("a bake without a fault: exit %d, %v\n%s", r.code, err, tail(r.stderr))
-	}
-	removeImages(t, r.bakeID)
-	calls, err := r.calls(s.ctx)
-	if err != nil || len(calls) < 20 {
-		t.Fatalf("a bake made %d calls: %v", len(calls), err)
-	}
-	for _, fault := range faultKinds() {
+	of := os.Getenv("BAKEHOUSE_FAULTS_OF")
+	plain := record(t, false)
+	add := func(all bool, calls []callOf) {
 		for _, c := range calls {
-			runs = append(runs, struck{fault: fault, call: c})
+			for _, fault := range faultKinds() {
+				runs = append(runs, struck{all: all, fault: fault, call: c})
+			}
 		}
+	}
+	if of != "added" {
+		add(false, plain)
+	}
+	if of != "plain" {
+		add(true, added(plain, record(t, true)))
 	}
 	return runs
 }
@@ -93,6 +112,7 @@ func TestNoFaultLeavesAnything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	uploadLaneRoles(t)
 	file := os.Getenv("BAKEHOUSE_FAULTS")
 	runs := sample()
 	if file != "" {
@@ -101,10 +121,10 @@ func TestNoFaultLeavesAnything(t *testing.T) {
 	strikeAll(runs)
 	for _, r := range runs {
 		if len(r.wrong) > 0 {
-			t.Errorf("%s at %s (bake %s, exit %d, %.0f s): %s\n%s", r.fault, r.call, r.bakeID, r.code, r.took.Seconds(), strings.Join(r.wrong, "; "), tail(r.stderr))
+			t.Errorf("%s at %s (bake %s, exit %d, %.0f s): %s\n%s", r.fault, r.name(), r.bakeID, r.code, r.took.Seconds(), strings.Join(r.wrong, "; "), tail(r.stderr))
 		}
 		if file == "" && !r.hit {
-			t.Errorf("%s at %s: the bake never made that call", r.fault, r.call)
+			t.Errorf("%s at %s: the bake never made that call", r.fault, r.name())
 		}
 	}
 	unchanged(t, before)
@@ -119,9 +139,10 @@ func TestNoFaultLeavesAnything(t *testing.T) {
 func strikeAll(runs []struck) {
 	var wait sync.WaitGroup
 	next := make(chan *struck)
-	for range 4 {
+	for lane := range lanes {
 		wait.Go(func() {
 			for r := range next {
+				r.lane = lane
 				if err := strike(r); err != nil {
 					r.wrong = append(r.wrong, err.Error())
 				}
@@ -144,6 +165,15 @@ func strike(r *struck) error {
 	defer cancel()
 	b := &struckBake{struck: *r}
 	defer func() { *r = b.struck }()
+	if err := b.set(ctx); err != nil {
+		return fmt.Errorf("setting the stage: %w", err)
+	}
+	err := b.run(ctx)
+	return errors.Join(err, dropImages(ctx, b.bakeID), b.unset(ctx))
+}
+
+// run bakes, looks at what is left, and sweeps what may be.
+func (b *struckBake) run(ctx context.Context) error {
 	if err := b.bake(ctx); err != nil {
 		return err
 	}
@@ -167,7 +197,9 @@ func strike(r *struck) error {
 	if files, _ := filepath.Glob(filepath.Join(b.state, "bakes", "*")); len(files) > 0 {
 		b.wrong = append(b.wrong, fmt.Sprintf("journals left: %v", files))
 	}
-	return dropImages(ctx, b.bakeID)
+	wrong, err := b.consistent(ctx)
+	b.wrong = append(b.wrong, wrong...)
+	return err
 }
 
 // judge compares the exit code with what the fault may come to.
@@ -189,11 +221,17 @@ func (b *struckBake) expected() []int {
 	case sigkill:
 		return []int{-1}
 	case sigterm:
+		if b.image != "" && b.all {
+			return []int{0, 8} // the image is kept; what was not published is listed
+		}
 		if b.image != "" {
 			return []int{0} // the image was made already: the bake ends as if nothing had been
 		}
 		return []int{143}
 	case refused:
+		if codes, ok := fullCodes()[b.call.service+":"+b.call.action]; ok && b.all {
+			return codes
+		}
 		if codes, ok := refusedCodes()[b.call.service+":"+b.call.action]; ok {
 			return codes
 		}
@@ -223,7 +261,7 @@ func faultTable(runs []struck) string {
 	var b strings.Builder
 	leaks, bad, cells, rows := 0, 0, map[string]string{}, []string{}
 	for _, r := range runs {
-		name, text := r.call.String(), fmt.Sprintf("exit %d, %.0f s", r.code, r.took.Seconds())
+		name, text := r.name(), fmt.Sprintf("exit %d, %.0f s", r.code, r.took.Seconds())
 		switch {
 		case len(r.wrong) > 0:
 			text = "**" + strings.Join(r.wrong, "; ") + "**"

@@ -18,14 +18,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"bakehouse/bake/ami"
 	"bakehouse/test/lab/gateway"
 	"bakehouse/test/story"
 )
 
 // plannedSteps asks bake-ami what a bake will do.
-func plannedSteps(t *testing.T) []string {
+func plannedSteps(t *testing.T, role string, args ...string) []string {
 	t.Helper()
-	o := runBake(t, "harmless", "--dry-run", "--output", "json") // what the signals are sent to
+	o := runBake(t, role, append(args, "--dry-run", "--output", "json")...)
 	var plan struct {
 		Steps []struct {
 			Name string `json:"name"`
@@ -98,26 +102,89 @@ func (k *signaller) started(p *os.Process) {
 var _ io.Writer = (*signaller)(nil)
 
 func TestASignalInAnyStepLeavesNothing(t *testing.T) {
-	steps := plannedSteps(t)
+	steps := plannedSteps(t, "harmless")
 	for i, step := range steps {
 		t.Run(strings.ReplaceAll(step, " ", "-"), func(t *testing.T) {
 			sig, code := os.Signal(syscall.SIGTERM), 143
 			if i%4 == 3 { // Ctrl-C takes the same way; it gets its share of the steps
 				sig, code = os.Interrupt, 130
 			}
-			interruptAt(t, step, sig, code)
+			interruptAt(t, s.world.BakeTool("harmless", "--output", "json"), step, sig, code, func() {})
 		})
 	}
 }
 
-// interruptAt bakes until step starts, sends sig, and looks at what is left.
-func interruptAt(t *testing.T, step string, sig os.Signal, code int) {
+// The steps that take an image elsewhere. Until it is kept, nothing of it stays
+// in any region; from then on it stays, and what is not published is said.
+func TestASignalWhileAnImageIsTakenElsewhere(t *testing.T) {
+	uploadLaneRoles(t)
+	g := &stage{role: laneRole(0), name: "signal-" + strings.ToLower(rand.Text()[:10])}
+	if err := g.set(deadline(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.strike(deadline(t, 20*time.Second)); err != nil {
+			t.Error(err)
+		}
+	}()
+	plain, tried := plannedSteps(t, "harmless"), 0
+	for _, step := range plannedSteps(t, g.role, g.args()...) {
+		if slices.Contains(plain, step) {
+			continue
+		}
+		tried++
+		t.Run(step, func(t *testing.T) {
+			code, stay := 143, 0
+			if step == "publish" {
+				code, stay = 8, 1
+			}
+			interruptAt(t, s.world.BakeTool(g.role, append(g.args(), "--output", "json")...), step, syscall.SIGTERM, code, func() { g.stays(t, stay) })
+		})
+	}
+	if tried != 3 {
+		t.Errorf("%d steps, want copy, share and publish", tried)
+	}
+}
+
+// stays sees that so many images of the stage's role stay in each region, none
+// of them with an expiry, and takes them away.
+func (g *stage) stays(t *testing.T, want int) {
+	t.Helper()
+	for _, region := range regions() {
+		images, snapshots := ours(t, region)
+		made := 0
+		for _, i := range images {
+			k := ami.From(i)
+			if k.Role != g.role || k.BakeID == oldBake {
+				continue
+			}
+			made++
+			if left, err := leftOf(deadline(t, 20*time.Second), k.BakeID); err != nil || len(left) > 0 {
+				t.Errorf("%s: left of bake %s: %v, %v", region, k.BakeID, left, err)
+			}
+			defer removeImages(t, k.BakeID)
+		}
+		for _, sn := range snapshots {
+			if want == 0 && slices.ContainsFunc(sn.Tags, func(tag types.Tag) bool { return aws.ToString(tag.Value) == g.role }) {
+				t.Errorf("%s: snapshot %s stays", region, aws.ToString(sn.SnapshotId))
+			}
+		}
+		if made != want {
+			t.Errorf("%s: %d images stay, want %d", region, made, want)
+		}
+	}
+}
+
+// interruptAt bakes until step starts, sends sig, and looks at what is left,
+// after what the caller has to look at itself.
+func interruptAt(t *testing.T, bake story.Tool, step string, sig os.Signal, code int, look func()) {
+	t.Helper()
 	before, err := s.world.Census(deadline(t, 10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	k := &signaller{step: step, signal: sig}
-	tool, calls := ownCalls(t, s.world.BakeTool("harmless", "--output", "json"))
+	tool, calls := ownCalls(t, bake)
 	tool.Live, tool.Started = k, k.started
 	o := runTool(t, tool)
 	if !k.sent {
@@ -127,6 +194,7 @@ func interruptAt(t *testing.T, step string, sig os.Signal, code int) {
 		t.Errorf("exit code %d, want %d:\n%s", o.Code, code, tail(o.Stderr))
 	}
 	terminatedSoon(t, calls(), k.at)
+	look()
 	unchanged(t, before)
 	if left := journals(t); len(left) > 0 {
 		t.Errorf("the bake's journal is still there: %v", left)
