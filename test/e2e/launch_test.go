@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
 // fault sets a rule at the gateway for one tool's calls, until the test ends.
@@ -49,19 +50,20 @@ func TestLaunching(t *testing.T) {
 
 // noCapacity finds room only for on-demand, in the second subnet: spot comes
 // first, an earlier type in every subnet before a later one, and the SDK
-// repeats none of them. The volume's settings travel with every launch, and
-// the image is protected and ages.
+// repeats none of them. The volume's settings and its key travel with every
+// launch; the image is encrypted without a second copy, protected, and ages.
 func noCapacity(t *testing.T) {
-	subnets := someSubnets(t, 2)
+	subnets, key := someSubnets(t, 2), someKey(t)
 	tool, calls := ownCalls(t, s.world.BakeTool("harmless", "--spot", "--instance-type", "t3.small", "--instance-type", "t3.medium",
 		"--subnet", subnets[0], "--subnet", subnets[1], "--root-volume-gb", "16", "--root-volume-type", "gp3", "--root-volume-iops", "3500",
-		"--root-volume-throughput", "250", "--protect", "--deprecate-after", "90d", "--output", "json"))
+		"--root-volume-throughput", "250", "--kms-key", key, "--protect", "--deprecate-after", "90d", "--output", "json"))
 	const refusals = 5 // 2 types × 2 subnets of spot, then the first of on-demand
 	fault(t, tool, gateway.Rule{Service: "ec2", Action: "RunInstances", Times: refusals, Code: "InsufficientInstanceCapacity", Status: http.StatusInternalServerError})
 	o := runTool(t, tool)
 	var r struct {
-		ImageID string `json:"image_id"`
-		Launch  struct {
+		ImageID   string   `json:"image_id"`
+		Snapshots []string `json:"snapshots"`
+		Launch    struct {
 			Placement struct{ Market, Subnet string } `json:"placement"`
 		}
 		Tried []struct {
@@ -89,7 +91,7 @@ func noCapacity(t *testing.T) {
 		t.Errorf("%d launches, want %d: the SDK must not repeat what has no capacity", len(launches), refusals+1)
 	}
 	for _, l := range launches {
-		for param, value := range map[string]string{"Ebs.VolumeSize": "16", "Ebs.VolumeType": "gp3", "Ebs.Iops": "3500", "Ebs.Throughput": "250"} {
+		for param, value := range map[string]string{"Ebs.VolumeSize": "16", "Ebs.VolumeType": "gp3", "Ebs.Iops": "3500", "Ebs.Throughput": "250", "Ebs.Encrypted": "true", "Ebs.KmsKeyId": key} {
 			if got := l.Params["BlockDeviceMapping.1."+param]; got != value {
 				t.Errorf("%s is %q in the launch, want %s", param, got, value)
 			}
@@ -103,6 +105,37 @@ func noCapacity(t *testing.T) {
 		t.Errorf("%d launches share %d client tokens", len(launches), len(tokens))
 	}
 	checkAging(t, r.ImageID)
+	checkKey(t, r.Snapshots, key)
+	if n := len(callsTo(calls(), "CopyImage")); n > 0 {
+		t.Errorf("%d copies of the image were made to encrypt it", n)
+	}
+}
+
+// someKey makes a KMS key and returns its ARN.
+func someKey(t *testing.T) string {
+	t.Helper()
+	made, err := kms.NewFromConfig(s.world.AWS).CreateKey(deadline(t, 20*time.Second), &kms.CreateKeyInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return aws.ToString(made.KeyMetadata.Arn)
+}
+
+// checkKey sees that an image's snapshots are encrypted with a key.
+func checkKey(t *testing.T, snapshots []string, key string) {
+	t.Helper()
+	if len(snapshots) == 0 {
+		t.Fatal("the report names no snapshot")
+	}
+	out, err := s.world.EC2.DescribeSnapshots(deadline(t, 10*time.Second), &ec2.DescribeSnapshotsInput{SnapshotIds: snapshots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sn := range out.Snapshots {
+		if !aws.ToBool(sn.Encrypted) || aws.ToString(sn.KmsKeyId) != key {
+			t.Errorf("snapshot %s: encrypted %v with %q, want %s", aws.ToString(sn.SnapshotId), aws.ToBool(sn.Encrypted), aws.ToString(sn.KmsKeyId), key)
+		}
+	}
 }
 
 // checkAging sees that an image is protected and that EC2 stops offering it.
