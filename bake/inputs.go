@@ -156,7 +156,7 @@ func (in Inputs) validate() error {
 			return fault.Newf(fault.Usage, c.next, "checking inputs: %s", c.what)
 		}
 	}
-	if err := cmp.Or(in.checkLaunch(), in.ImageInputs.check(), in.Prove.check(in.Agent.Chef.ValidatorKey),
+	if err := cmp.Or(in.checkLaunch(), in.ImageInputs.check(), in.Prove.check(in.Agent.Chef),
 		in.Distribute.Check(in.planned()), in.Publish.Check()); err != nil {
 		return err
 	}

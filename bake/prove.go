@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"bakehouse/bake/ami"
+	"bakehouse/internal/agentconf"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
@@ -242,7 +243,7 @@ func (s *Session) removeProver(ctx context.Context) error {
 }
 
 // check finds what can be refused without asking anybody.
-func (in ProveInputs) check(validatorKey string) error {
+func (in ProveInputs) check(chef agentconf.Chef) error {
 	if in.Skip {
 		if in.KeepUnproven || in.Channel != "" || in.Group != "" || len(in.Subnets) > 0 {
 			return fault.Newf(fault.Usage, "drop --no-prove, or the settings of the proof (--keep-unproven, --prove-channel, --prove-subnet, --prove-group)",
@@ -250,11 +251,14 @@ func (in ProveInputs) check(validatorKey string) error {
 		}
 		return nil
 	}
-	remote := strings.HasPrefix(validatorKey, "ssm:") || strings.HasPrefix(validatorKey, "secretsmanager:")
+	remote := strings.HasPrefix(chef.ValidatorKey, "ssm:") || strings.HasPrefix(chef.ValidatorKey, "secretsmanager:")
 	switch {
+	case chef.BrokerURL != "" && in.InstanceProfile == "": // it wins over a validator's key
+		return fault.Newf(fault.Usage, "add --prove-instance-profile NAME (prove.instance_profile), a role that the broker knows, or --no-prove",
+			"checking inputs: the instance that proves the image could not prove to broker %s who it is: it has no instance profile", chef.BrokerURL)
 	case remote && in.InstanceProfile == "":
 		return fault.Newf(fault.Usage, "add --prove-instance-profile NAME (prove.instance_profile), what instances of the role run with, or --no-prove",
-			"checking inputs: the instance that proves the image could not read %s: it has no instance profile", validatorKey)
+			"checking inputs: the instance that proves the image could not read %s: it has no instance profile", chef.ValidatorKey)
 	case in.Timeout < 0 || in.Timeout > 0 && in.Timeout < time.Minute:
 		return fault.Newf(fault.Usage, "use --prove-timeout 1m at least", "checking inputs: a proof time-out of %s is too short for any boot", in.Timeout)
 	}

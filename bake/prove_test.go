@@ -168,8 +168,11 @@ func TestAProofThatEndsEarlyLeavesNothing(t *testing.T) {
 func TestProofsThatCannotWorkAreRefused(t *testing.T) {
 	t.Parallel()
 	for want, spoil := range map[string]func(*fakes){
-		"no instance profile":  func(f *fakes) { f.in.Prove.InstanceProfile = "" },
-		"too short":            func(f *fakes) { f.in.Prove.Timeout = time.Second },
+		"no instance profile": func(f *fakes) { f.in.Prove.InstanceProfile = "" },
+		"too short":           func(f *fakes) { f.in.Prove.Timeout = time.Second },
+		"could not prove to broker https://broker.test": func(f *fakes) {
+			f.in.Prove.InstanceProfile, f.in.Agent.Chef.ValidatorKey, f.in.Agent.Chef.BrokerURL = "", "", "https://broker.test"
+		},
 		"no proof to keep":     func(f *fakes) { f.in.Prove = ProveInputs{Skip: true, KeepUnproven: true} },
 		`port "http"`:          func(f *fakes) { f.in.Prove.Checks.Ports = []string{"http"} },
 		`file "etc/x"`:         func(f *fakes) { f.in.Prove.Checks.Files = []string{"etc/x"} },

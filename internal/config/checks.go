@@ -30,6 +30,7 @@ func checks() map[string]check {
 		"url":           {what: "http(s) URL", bad: badURL},
 		"httpsurl":      {what: "https URL", bad: func(s string) bool { return badURL(s) || !strings.HasPrefix(s, "https://") }},
 		"namespace":     like("CloudWatch namespace", `[A-Za-z0-9._/#:-]{1,255}`),
+		"cheftag":       like("Chef tag", `[^\s,]+`),
 		"chefname":      like("Chef name", `[A-Za-z0-9_.:-]+`),
 		"path":          {what: "path", bad: func(s string) bool { return s == "" || s == "~" }},
 		"pathorurl":     {what: "path or URL of a .deb", bad: badPathOrURL},

@@ -74,6 +74,7 @@ agent:
     HTTPS_PROXY: http://proxy.example.com:3128
     EMPTY:
   node_prefix: web-
+  tags: [blue, "team:shop"]
   register_within: 5m
   on_failure: continue
   drain: /usr/local/bin/drain
@@ -171,7 +172,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Bastion:    "jump@bastion.example.com", Transport: "ssm", BastionKey: filepath.Join(dir, "keys/jump"), BastionKnownHosts: filepath.Join(dir, "keys/known_hosts"),
 			Spot: true, Arch: "arm64", RootVolumeType: "gp3", RootVolumeIOPS: 4000, RootVolumeThroughput: 250, Encrypt: true,
 			KMSKey: "alias/images", MetadataHopLimit: 2, MetadataTags: true, Tenancy: "dedicated", CapacityReservation: "cr-0123456789abcdef0"},
-		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue",
+		Agent: Agent{Environment: map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "EMPTY": ""}, NodePrefix: "web-", Tags: []string{"blue", "team:shop"}, RegisterWithin: 5 * time.Minute, Attempts: 5, Timeout: 20 * time.Minute, OnFailure: "continue",
 			Drain: "/usr/local/bin/drain", DrainTimeout: 30 * time.Second, OnRebalance: "leave", LeaveAtPoweroff: true,
 			LaunchHook: "ready", LaunchWithin: 20 * time.Minute, TerminateHook: "bye", SignalStack: true, EMF: "Bakehouse"},
 		Apps: map[string]App{"web": {Roles: []string{"web", "web-canary"}, Bucket: "bakehouse-builds", Channel: "production", Root: "/srv/web", Owner: "web",
