@@ -140,6 +140,9 @@ func TestPoliciesAreWhatTheToolsCall(t *testing.T) {
 		if tool == "autoscalectl" {
 			continue // judged beside its command, against test/asg: moto lacks many of its calls
 		}
+		if strings.HasSuffix(tool, "-bucket-policy") {
+			continue // a bucket's policy denies; deploy's own tests judge it
+		}
 		allowed, reasons := policyActions(t, file), unrecorded()[tool]
 		for _, a := range called[tool] {
 			if !slices.Contains(allowed, a) {
