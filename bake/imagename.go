@@ -96,6 +96,10 @@ func (p *Plan) nameImage(now time.Time) error {
 	return nil
 }
 
+// unique says that no two bakes make the same name of the template: the bake id
+// is in it, which is a ULID.
+func unique(template string) bool { return template == "" || strings.Contains(template, "{bake}") }
+
 // nameIsFree looks for an image of the same name before anything is launched.
 func (w World) nameIsFree(ctx context.Context, name string) error {
 	out, err := w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{ami.Filter("name", name)}})

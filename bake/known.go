@@ -43,8 +43,10 @@ func (w World) reuseOrName(ctx context.Context, p Plan) (Plan, error) {
 			return w.redoReused(ctx, p)
 		}
 	}
-	if err := w.nameIsFree(ctx, p.ImageName); err != nil {
-		return p, err
+	if !unique(p.inputs.ImageName) {
+		if err := w.nameIsFree(ctx, p.ImageName); err != nil {
+			return p, err
+		}
 	}
 	_, err := w.distribution().Look(ctx, p.inputs.Distribute.Copies, p.ImageName, "")
 	return p, err

@@ -31,3 +31,12 @@ func (s *Session) settled(r Resource) bool { return s.Clock.Now().Sub(r.At) > ne
 func poll(ctx context.Context, clock Clock, p pace, look func(context.Context) (done bool, err error)) error {
 	return await.Poll(ctx, clock, await.Pace(p), look)
 }
+
+// pollLater is poll for what cannot be so yet: a change that was asked for this
+// moment. The first look comes after the first pause.
+func pollLater(ctx context.Context, clock Clock, p pace, look func(context.Context) (done bool, err error)) error {
+	if err := clock.Sleep(ctx, p.First); err != nil {
+		return err
+	}
+	return poll(ctx, clock, p, look)
+}

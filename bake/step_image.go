@@ -89,7 +89,7 @@ func describeOwn(ctx context.Context, api ami.Lister, by ...types.Filter) (*type
 func (s *Session) awaitImage(ctx context.Context) error {
 	start := s.Clock.Now()
 	var made *types.Image
-	err := poll(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
+	err := pollLater(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
 		i, err := s.describeImage(ctx, ami.Filter("image-id", s.image))
 		if err != nil {
 			return false, awsfault.New("ec2:DescribeImages", "looking at image "+s.image, err)
@@ -98,7 +98,7 @@ func (s *Session) awaitImage(ctx context.Context) error {
 			return false, nil // too new for EC2
 		}
 		made, s.snaps = i, ami.Snapshots(*i)
-		s.progress("%s is %s%s, %s so far", s.image, i.State, s.snapshotProgress(ctx, i.State), s.Clock.Now().Sub(start).Round(time.Second))
+		s.progress("%s is %s%s, %s so far", s.image, i.State, s.snapshotProgress(ctx, i.State, s.Clock.Now().Sub(start)), s.Clock.Now().Sub(start).Round(time.Second))
 		switch i.State {
 		case types.ImageStateAvailable:
 			return true, nil
@@ -116,9 +116,13 @@ func (s *Session) awaitImage(ctx context.Context) error {
 	return s.requireIMDSv2(ctx, made)
 }
 
+// progressAfter is how long a wait must take to be worth a call that only tells
+// how far it is.
+const progressAfter = 10 * time.Second
+
 // snapshotProgress asks how far the snapshots are, while there is something to wait for.
-func (s *Session) snapshotProgress(ctx context.Context, state types.ImageState) string {
-	if state != types.ImageStatePending {
+func (s *Session) snapshotProgress(ctx context.Context, state types.ImageState, waited time.Duration) string {
+	if state != types.ImageStatePending || waited < progressAfter {
 		return ""
 	}
 	found, err := s.describeSnapshots(ctx)

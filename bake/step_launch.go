@@ -226,7 +226,11 @@ func (s *Session) describe(ctx context.Context, by types.Filter) (*types.Instanc
 // awaitState waits until the builder is in a state. Another final state ends it.
 func (s *Session) awaitState(ctx context.Context, want types.InstanceStateName) (*types.Instance, error) {
 	var found *types.Instance
-	err := poll(ctx, s.Clock, statePace(), func(ctx context.Context) (bool, error) {
+	wait := pollLater
+	if want == types.InstanceStateNameTerminated { // an undo may come long after the call
+		wait = poll
+	}
+	err := wait(ctx, s.Clock, statePace(), func(ctx context.Context) (bool, error) {
 		i, err := s.describe(ctx, ami.Filter("instance-id", s.instance))
 		if err != nil {
 			return false, awsfault.New("ec2:DescribeInstances", "looking at instance "+s.instance, err)
