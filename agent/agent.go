@@ -171,7 +171,8 @@ type session struct {
 	cloud *Cloud
 	// retryRefused says that a build that failed here before is to be tried again.
 	retryRefused bool
-	detail       string // what the step at work has to say for its record, one line
+	launched     time.Time // when the app was last told to start
+	detail       string    // what the step at work has to say for its record, one line
 }
 
 // step is a stage and what it does.

@@ -81,6 +81,7 @@ func (s *session) launch(ctx context.Context) error {
 // restart has systemd start the app anew.
 func (s *session) restart(ctx context.Context) error {
 	unit := s.conf.App.Unit
+	s.launched = s.deps.Clock.Now()
 	if err := s.renderUnits(ctx); err != nil {
 		return err
 	}
@@ -137,8 +138,23 @@ func (s *session) startFault(ctx context.Context, err error) error {
 	default:
 		err = fmt.Errorf("%w; unit is %s (%s), result %s, exit status %s, %s restarts", err,
 			state["ActiveState"], state["SubState"], state["Result"], state["ExecMainStatus"], firstOf(state["NRestarts"], "0"))
+		if words := s.lastWords(ctx); words != "" {
+			err = fmt.Errorf("%w; the last that it said%s", err, words)
+		}
 	}
 	return fault.New(fault.Check, next, err)
+}
+
+// lastWords is what the app wrote last since it was started, in the form of
+// lastLine: a port in use, for example, is known to nobody else.
+func (s *session) lastWords(ctx context.Context) string {
+	var out bytes.Buffer
+	// By field and not by unit: systemd's own lines about the unit are left out.
+	args := []string{"--quiet", "--no-pager", "--output=cat", "--lines=1", fmt.Sprintf("--since=@%d", s.launched.Unix()), "_SYSTEMD_UNIT=" + s.conf.App.Unit}
+	if err := s.deps.Runner.Run(ctx, Command{Path: "journalctl", Args: args, Out: &out}); err != nil {
+		return "" // the error has been told without it
+	}
+	return lastLine(out.String())
 }
 
 // lastLine returns ": " and the last line of a program's output, or nothing.
