@@ -68,31 +68,6 @@ func peakRSS() int64 {
 	return int64(use.Maxrss)
 }
 
-// memoryLimit is how many bytes of memory this process may hope for: the
-// machine's, or the smallest limit of a control group around it; 0 when unknown.
-func memoryLimit() uint64 {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return 0
-	}
-	limit := info.Totalram * uint64(info.Unit)
-	groups, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return limit
-	}
-	_, dir, _ := strings.Cut(strings.TrimSpace(string(groups)), "::") // the line of cgroup v2
-	for ; strings.HasPrefix(dir, "/"); dir = filepath.Dir(dir) {
-		b, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", dir, "memory.max"))
-		if n, perr := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil && perr == nil {
-			limit = min(limit, n)
-		}
-		if dir == "/" {
-			break
-		}
-	}
-	return limit
-}
-
 // SystemClock is the Clock of a real machine.
 type SystemClock struct{}
 

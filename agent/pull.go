@@ -203,7 +203,7 @@ func (s *session) fetch(ctx context.Context, store Store, lay Layout, build rele
 // fetchInto fills the directory tmp with build m, owner and RELEASE included,
 // and returns once all of it is stored.
 func (s *session) fetchInto(ctx context.Context, store Store, tmp string, m release.Manifest) error {
-	r := newDownload(store, s.deps.Clock, memoryLimit()).open(ctx, Range{Bucket: s.conf.App.Bucket, Key: release.ArtifactKey(m.App, m.ID), Size: m.Size})
+	r := newDownload(store, s.deps.Clock, memoryNow()).open(ctx, Range{Bucket: s.conf.App.Bucket, Key: release.ArtifactKey(m.App, m.ID), Size: m.Size})
 	defer r.Close()
 	root, err := os.OpenRoot(tmp)
 	if err != nil {

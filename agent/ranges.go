@@ -39,15 +39,10 @@ type download struct {
 	hedge time.Duration // least time before a late part is asked for once more
 }
 
-// newDownload adapts the buffers to a machine with that much memory (bytes; 0
-// when unknown): an eighth of it, from 16 to 96 MiB. Many connections matter
-// more than large parts, since S3 limits the speed of each connection.
-func newDownload(store Store, clock Clock, memory uint64) download {
-	const least, most = 16 << 20, 96 << 20
-	total := uint64(most)
-	if memory > 0 {
-		total = min(max(memory/8, least), most)
-	}
+// newDownload adapts the buffers to the machine's memory. Many connections
+// matter more than large parts, since S3 limits the speed of each connection.
+func newDownload(store Store, clock Clock, m memory) download {
+	total := m.budget()
 	d := download{store: store, clock: clock, part: 8 << 20, width: 11, tries: 5, stall: 20 * time.Second, hedge: 500 * time.Millisecond}
 	for uint64(d.part)*uint64(d.width+1) > total {
 		d.part /= 2

@@ -258,10 +258,39 @@ func TestDownloadEndsWithItsContextAndItsReader(t *testing.T) {
 
 func TestBuffersFollowTheMachine(t *testing.T) {
 	t.Parallel()
-	for memory, want := range map[uint64]int64{0: 96 << 20, 128 << 20: 16 << 20, 512 << 20: 64 << 20, 1 << 30: 96 << 20, 64 << 30: 96 << 20} {
-		d := newDownload(nil, nil, memory)
+	for m, want := range map[memory]int64{
+		{}:                                  96 << 20,
+		{limit: 128 << 20}:                  16 << 20,
+		{limit: 512 << 20}:                  64 << 20,
+		{limit: 1 << 30}:                    96 << 20,
+		{limit: 64 << 30, free: 32 << 30}:   96 << 20,
+		{limit: 512 << 20, free: 400 << 20}: 64 << 20,
+		{limit: 1 << 30, free: 128 << 20}:   32 << 20,
+		{limit: 64 << 30, free: 20 << 20}:   16 << 20,
+		{limit: 0, free: 256 << 20}:         64 << 20,
+	} {
+		d := newDownload(nil, nil, m)
 		if got := d.part * int64(d.width+1); got > want || got <= want/2 {
-			t.Errorf("with %d MiB of memory the buffers take %d MiB, want %d", memory>>20, got>>20, want>>20)
+			t.Errorf("with %d MiB of memory, %d of them free, the buffers take %d MiB, want %d", m.limit>>20, m.free>>20, got>>20, want>>20)
 		}
+	}
+}
+
+func TestFreeMemoryIsReadFromTheKernel(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]uint64{
+		"MemTotal:         498688 kB\nMemFree:           50000 kB\nMemAvailable:     102400 kB\n": 100 << 20,
+		"MemTotal: 498688 kB\n":                   0, // before Linux 3.14
+		"MemAvailable: 99999999999999999999 kB\n": 0,
+		"MemAvailable: many kB\n":                 0,
+		"MemAvailable: 5\n":                       0,
+		"":                                        0,
+	} {
+		if got := available(text); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+	if m := memoryNow(); m.limit == 0 || m.free == 0 {
+		t.Errorf("of this machine: %+v, want both known", m)
 	}
 }
