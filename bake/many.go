@@ -55,7 +55,8 @@ func (w World) ResolveAll(ctx context.Context, ins []Inputs) ([]Plan, error) {
 // BakeAll carries out several plans side by side. Each undoes itself when it
 // fails, and leaves the others alone. The reports are complete also when there
 // is an error; the error's kind is that of the first failed role, but
-// fault.Leftover when something could not be removed for any of them.
+// fault.Leftover when something could not be removed for any of them, and
+// fault.Unpublished only when every role that failed has its image.
 func (w World) BakeAll(ctx context.Context, plans []Plan) (Reports, error) {
 	out, errs := Reports{Bakes: make([]Report, len(plans))}, make([]error, len(plans))
 	var roles []string
@@ -81,7 +82,7 @@ func together(roles []string, errs []error) error {
 		if err == nil {
 			continue
 		}
-		if lead == nil || (fault.KindOf(err) == fault.Leftover && fault.KindOf(lead) != fault.Leftover) {
+		if lead == nil || gravity(err) > gravity(lead) {
 			lead = err
 		}
 		err = fmt.Errorf("role %s: %w", roles[i], err)
@@ -95,6 +96,18 @@ func together(roles []string, errs []error) error {
 		return all
 	}
 	return fault.New(fault.KindOf(lead), fault.NextOf(lead), all)
+}
+
+// gravity orders the errors of several roles: what is left behind is told
+// before what was not made, and that before what was not published.
+func gravity(err error) int {
+	switch fault.KindOf(err) {
+	case fault.Leftover:
+		return 2
+	case fault.Unpublished:
+		return 0
+	}
+	return 1
 }
 
 // named puts a prefix before the names of steps.

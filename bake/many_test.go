@@ -55,6 +55,29 @@ func TestSeveralRolesMakeSeveralImages(t *testing.T) {
 	}
 }
 
+func TestOneRoleIsReusedBesideOneThatIsBaked(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	first, err := f.Bake(t.Context(), f.plan(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans, err := f.ResolveAll(t.Context(), twoRoles(f))
+	if err != nil || plans[0].Reuse == nil || plans[1].Reuse != nil {
+		t.Fatalf("%v: reuse %v and %v", err, plans[0].Reuse, plans[1].Reuse)
+	}
+	r, err := f.BakeAll(t.Context(), plans)
+	if err != nil || r.Result != "done" || !r.Bakes[0].Reused || r.Bakes[0].Result != "reused" || r.Bakes[0].ImageID != first.ImageID {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	if web, db := r.Bakes[0], r.Bakes[1]; db.Result != "done" || db.Reused || db.ImageID == "" || db.ImageID == web.ImageID {
+		t.Errorf("the other role: %+v", db)
+	}
+	if n := f.ec2.called("CreateImage"); n != 2 {
+		t.Errorf("%d images were made, want one of each role", n)
+	}
+}
+
 func TestOneRoleFailsAloneAndIsNamed(t *testing.T) {
 	t.Parallel()
 	f := newFakes(t)
@@ -98,6 +121,14 @@ func TestErrorsOfSeveralRolesKeepTheGravestKind(t *testing.T) {
 	err := together([]string{"web", "db", "x"}, []error{chef, leftover, nil})
 	if fault.KindOf(err) != fault.Leftover || fault.NextOf(err) != "remove it" || err.Error() != "role web: a; role db: b" {
 		t.Errorf("%v of kind %v, next %q", err, fault.KindOf(err), fault.NextOf(err))
+	}
+	late := fault.Newf(fault.Unpublished, "publish it", "c")
+	err = together([]string{"web", "db"}, []error{late, chef})
+	if fault.KindOf(err) != fault.Chef || fault.NextOf(err) != "mend it" || err.Error() != "role web: c; role db: a" {
+		t.Errorf("an image that is not published hides one that was not made: %v of kind %v", err, fault.KindOf(err))
+	}
+	if err := together([]string{"web", "db"}, []error{late, nil}); fault.KindOf(err) != fault.Unpublished {
+		t.Errorf("%v of kind %v", err, fault.KindOf(err))
 	}
 	if err := together([]string{"web"}, []error{nil}); err != nil {
 		t.Errorf("no errors give %v", err)
