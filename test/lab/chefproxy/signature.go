@@ -35,11 +35,11 @@ func NewSigner(name string, privatePEM []byte) (Signer, error) {
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return Signer{name, key}, nil
 	}
-	any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return Signer{}, fmt.Errorf("reading the key of %s: %w", name, err)
 	}
-	key, ok := any.(*rsa.PrivateKey)
+	key, ok := parsed.(*rsa.PrivateKey)
 	if !ok {
 		return Signer{}, fmt.Errorf("reading the key of %s: it is not an RSA key", name)
 	}
@@ -138,11 +138,11 @@ func publicKey(text string) (*rsa.PublicKey, error) {
 	if key, err := x509.ParsePKCS1PublicKey(block.Bytes); err == nil {
 		return key, nil
 	}
-	any, err := x509.ParsePKIXPublicKey(block.Bytes)
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("reading the server's public key: %w", err)
 	}
-	key, ok := any.(*rsa.PublicKey)
+	key, ok := parsed.(*rsa.PublicKey)
 	if !ok {
 		return nil, errors.New("the server's public key is not RSA")
 	}
