@@ -43,15 +43,18 @@ runcmd:
 
 // status is what the tests read of `boot-agent status --json`.
 type status struct {
-	State   string `json:"state"`
-	Current string `json:"current"`
-	Why     string `json:"why"`
-	Next    string `json:"next"`
-	Stages  []struct {
-		Stage string `json:"stage"`
-		State string `json:"state"`
-		Runs  int    `json:"runs"`
-	} `json:"stages"`
+	State   string    `json:"state"`
+	Current string    `json:"current"`
+	Why     string    `json:"why"`
+	Next    string    `json:"next"`
+	Stages  []stageOf `json:"stages"`
+}
+
+// stageOf is one stage of a first boot.
+type stageOf struct {
+	Stage string `json:"stage"`
+	State string `json:"state"`
+	Runs  int    `json:"runs"`
 }
 
 // agentStatus reads the agent's status, whatever it is.
@@ -134,7 +137,9 @@ func failed(ctx context.Context, t *testing.T, id string) status {
 	t.Helper()
 	var st status
 	err := story.Until(ctx, 300*time.Millisecond, func() (err error) {
-		if st, err = agentStatus(ctx, id); err == nil && st.Why == "" {
+		st, err = agentStatus(ctx, id)
+		broken := slices.ContainsFunc(st.Stages, func(one stageOf) bool { return one.State == "failed" })
+		if err == nil && (!broken || st.Why == "") { // before the agent has begun, too, a reason is told
 			err = fmt.Errorf("the first boot is %s, and nothing is wrong", st.State)
 		}
 		return err
