@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := lab,e2e,bench
 export CGO_ENABLED = 0
 
-.PHONY: help build deps demo test unit lint e2e faults bench bench-bake bench-reap bench-pull clean
+.PHONY: help build deps demo test unit lint e2e faults bench bench-bake bench-reap bench-deploy bench-pull clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ bench-bake: deps build ## the same bake by bake-ami and by Packer, by turns; how
 
 bench-reap: build ## chef-reaper on 50,000 nodes, and on goiardi, next to a node-by-node loop
 	@go run -tags bench ./test/bench/reap $(if $(filter 1,$(WRITE)),-write docs/benchmarks.md)
+
+bench-deploy: ## rollouts over 1,000 SSH servers, next to xargs -P ssh; planning for 10,000 hosts
+	@mkdir -p bin && go build -trimpath -tags bench -o bin/bench-deploy ./test/bench/deploy
+	@bin/bench-deploy $(ARGS) $(if $(filter 1,$(WRITE)),-write docs/benchmarks.md)
 
 bench-pull: deps build ## how fast a build comes from S3, next to aws, s5cmd, zstd and tar
 	@test/tools/bench-pull.sh $(ARGS)

@@ -52,7 +52,6 @@ func unrecorded() map[string]map[string]string {
 			"sts:AssumeRole": "only with --account-role",
 		},
 		"deployctl": {
-			"s3:ListBucket":                            "S3 says 404 for a key that is not there only to who may list; without it, 403",
 			"s3:DeleteObject":                          "only when gc finds a build that is old enough, which no build of this suite is",
 			"ssm:CancelCommand":                        "only when a rollout by Run Command is interrupted",
 			"autoscaling:DescribeAutoScalingGroups":    "only with --launch-template-version",
