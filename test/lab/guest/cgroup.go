@@ -14,6 +14,11 @@ import (
 )
 
 // makeCgroup makes the guest's cgroup and opens it, for the container to be born in.
+//
+// There is no memory.max by instance type: the guest's disk is a tmpfs, and its
+// pages count against the group that wrote them, so a t3.nano would be killed for
+// packages that a real one keeps on its disk. A test that is about memory gives
+// the program a limit of its own: systemd-run -p MemoryMax=512M.
 func makeCgroup(s Spec) (*os.File, error) {
 	if err := os.MkdirAll(s.cgroup(), 0o755); err != nil {
 		return nil, fmt.Errorf("making the cgroup: %w", err)
