@@ -136,18 +136,23 @@ func (fleetMember) Output() io.Writer                        { return io.Discard
 
 // boot runs one agent's first boot in a root of its own.
 func (m fleetMember) boot(root string, server *busyServer) error {
+	conf := agentconf.Chef{ServerURL: "http://chef.test", ValidationClient: "v", ValidatorKey: "ssm:/v", RunList: []string{"role[web]"}}
+	return m.bootWith(root, conf, SystemClock{}, func(c chefapi.Config) (Chef, error) {
+		public, _, err := publicOf(c.Key)
+		return &busyCaller{server, c.ClientName, string(public)}, err
+	})
+}
+
+func (m fleetMember) bootWith(root string, conf agentconf.Chef, clock Clock, dial func(chefapi.Config) (Chef, error)) error {
 	chef := filepath.Join(root, "usr/bin/chef-client")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(chef), 0o755), os.WriteFile(chef, nil, 0o755)); err != nil {
 		return err
 	}
-	a, err := New(agentconf.Config{Role: "web", Chef: agentconf.Chef{ServerURL: "http://chef.test", ValidationClient: "v", ValidatorKey: "ssm:/v", RunList: []string{"role[web]"}}}, Deps{
-		Root: root, Metadata: m, Path: []string{"/usr/bin"}, Runner: m, HTTP: m, Disk: Filesystem{}, Clock: SystemClock{},
+	a, err := New(agentconf.Config{Role: "web", Chef: conf}, Deps{
+		Root: root, Metadata: m, Path: []string{"/usr/bin"}, Runner: m, HTTP: m, Disk: Filesystem{}, Clock: clock,
 		ClockSet: func() (bool, error) { return true, nil }, Events: m,
-		Cloud: func(context.Context, string) (Cloud, error) { return Cloud{Secrets: m}, nil },
-		Chef: func(c chefapi.Config) (Chef, error) {
-			public, _, err := publicOf(c.Key)
-			return &busyCaller{server, c.ClientName, string(public)}, err
-		},
+		Cloud:  func(context.Context, string) (Cloud, error) { return Cloud{Secrets: m}, nil },
+		Chef:   dial,
 		NewKey: func() ([]byte, []byte, error) { return []byte(testKeys()[1]), nil, nil },
 	})
 	if err != nil {

@@ -48,8 +48,9 @@ func unrecorded() map[string]map[string]string {
 			"secretsmanager:GetSecretValue": "only with a validator key in Secrets Manager; the lab's is in the Parameter Store",
 		},
 		"chef-broker": {
-			"s3:ListBucket":  "S3 says 404 for a key that is not there only to who may list; without it, 403",
-			"sts:AssumeRole": "only with --account-role",
+			"s3:ListBucket":                 "S3 says 404 for a key that is not there only to who may list; without it, 403",
+			"sts:AssumeRole":                "only with --account-role",
+			"secretsmanager:GetSecretValue": "only with --chef-key secretsmanager:NAME, which the Parameter Store asks for in the broker's name; the lab's key is a parameter",
 		},
 		"deployctl": {
 			"s3:DeleteObject":                          "only when gc finds a build that is old enough, which no build of this suite is",
