@@ -30,7 +30,6 @@ type scaling struct {
 	calls     []string
 	bad       map[string]string // group to why its refresh forward fails
 	lost      bool              // the next start is done, but its answer is lost
-	slow      int               // looks that a cancelled refresh stays active
 	now       time.Time
 }
 

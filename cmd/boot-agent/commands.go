@@ -27,12 +27,15 @@ const usage = `boot-agent takes an instance through its first boot and deploys i
 Usage:
   boot-agent first-boot   run what is unfinished of: identify, register, converge, pull, start
   boot-agent deploy       pull the channel's build and start it (the last two stages again)
+  boot-agent follow       deploy by itself whenever the channel points at another build
   boot-agent watch        leave the Chef server when the instance's end is announced
   boot-agent status       where the instance stands, and why; --json for machines
   boot-agent version      print the version
 
 Flags, after the command:
   --config FILE     agent configuration (default ` + agentconf.ConfigPath + `)
+  --spread TIME     of follow: wait a part of TIME, this instance's own, before
+                    each deploy (default 10m; 0 deploys at once)
   --retry-refused   of deploy: start the build although it was not healthy here before
 
 first-boot ends at once with 0 when it was completed for this instance id, and
@@ -42,6 +45,10 @@ that is not healthy in time makes room for the last good one, which is started
 again, and is refused from then on (exit code 4); status names it.
 status ends with 0 when first boot is complete and with 4 when it failed, is
 still at work, was interrupted or never started: "state" in --json tells which.
+
+follow looks at the channel every 20 to 30 s and ends when it is told to. No unit
+comes with it: docs/rollout.md has one. A build that is not healthy here is
+refused here; other instances do not hear of it.
 
 watch looks for spot interruptions and for an Auto Scaling group that takes the
 instance away; it then drains, stops the app and deletes the instance's own node
@@ -55,6 +62,7 @@ type options struct {
 	config       string
 	json         bool
 	retryRefused bool
+	spread       time.Duration
 }
 
 // dispatch runs the command that args name.
@@ -77,6 +85,8 @@ func dispatch(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return err
 	case "status":
 		return status(opts, out)
+	case "follow":
+		return work(ctx, opts, out, errOut, func(a *agent.Agent, ctx context.Context) error { return a.Follow(ctx, opts.spread) })
 	case "watch":
 		return work(ctx, opts, out, errOut, (*agent.Agent).Watch)
 	case "first-boot":
@@ -96,7 +106,7 @@ func parse(name string, args []string) (opts options, help bool, err error) {
 		return opts, true, nil
 	case "--version", "-version":
 		return opts, false, usageError("unknown flag --version; did you mean boot-agent version?")
-	case "first-boot", "deploy", "watch", "status", "version":
+	case "first-boot", "deploy", "follow", "watch", "status", "version":
 	default:
 		return opts, false, usageError(fmt.Sprintf("unknown command %q", name))
 	}
@@ -106,6 +116,8 @@ func parse(name string, args []string) (opts options, help bool, err error) {
 	switch name {
 	case "status":
 		fs.BoolVar(&opts.json, "json", false, "")
+	case "follow":
+		fs.DurationVar(&opts.spread, "spread", 10*time.Minute, "")
 	case "deploy":
 		fs.BoolVar(&opts.retryRefused, "retry-refused", false, "")
 	}
