@@ -101,7 +101,7 @@ func (p policyServer) bake(t *testing.T, dir, name string) (r policyReport, o st
 	if err != nil || o.Code != 0 || r.ImageID == "" {
 		t.Errorf("baking the %s image: exit %d, %v, %+v\n%s", name, o.Code, err, r, o.Stderr)
 	}
-	if r.Result == "done" { // other tests count the images of role web
+	if r.Result == "done" { // for other tests it would be the newest image of role web
 		t.Cleanup(func() {
 			_, err := s.world.EC2.DeregisterImage(s.ctx, &ec2.DeregisterImageInput{ImageId: &r.ImageID, DeleteAssociatedSnapshots: aws.Bool(true)})
 			if err != nil {
