@@ -184,7 +184,11 @@ func (g *Gateway) answer(out *tap, r *http.Request, c *call) {
 	if !ok {
 		h = g.forwardScrubbed
 	}
-	rep, err := g.slowly(r.Context(), c, h)
+	ctx := r.Context()
+	if c.service == "ec2" { // a call that EC2 has read takes effect whole, whatever becomes of its caller
+		ctx = context.WithoutCancel(ctx)
+	}
+	rep, err := g.slowly(ctx, c, h)
 	if err == nil {
 		rep, err = c.translateReply(rep)
 	}
