@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Runs a bake for every call that a bake makes and every fault, in the lab, and
-# prints the table. The bounded form of the same suite is part of `make test`.
+# prints the table; docs/faults.md says more. The bounded form of the same suite
+# is part of `make test`.
+#   faults.sh [plain|added]   only the calls of a plain bake; only those beside them
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+case ${1-} in
+'' | plain | added) ;;
+*) echo "faults: unknown argument $1" >&2; exit 2 ;;
+esac
 table=$(mktemp)
 bin/lab up >&2
 trap 'bin/lab down >&2; rm -f "$table"' EXIT
 code=0
-bin/lab run -- env BAKEHOUSE_FAULTS="$table" go test -tags e2e -count 1 -timeout 90m -run '^TestNoFaultLeavesAnything$' ./test/e2e >&2 || code=$?
+bin/lab run -- env BAKEHOUSE_FAULTS="$table" BAKEHOUSE_FAULTS_OF="${1-}" go test -tags e2e -count 1 -timeout 180m -run '^TestNoFaultLeavesAnything$' ./test/e2e >&2 || code=$?
 cat "$table"
 exit "$code"
