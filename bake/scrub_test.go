@@ -1,7 +1,9 @@
 package bake
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,5 +199,25 @@ func TestAVerificationThatStopsHalfwayProvesNothing(t *testing.T) {
 	t.Parallel()
 	if _, err := parseVerification("SURVIVED\ta\tb\n"); fault.KindOf(err) != fault.Check {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A validator's key registers any name, and a client's key is somebody's
+// identity: the scrub removes both, and an image that has one is not made.
+func TestNoChefKeyIsLeftInAnImage(t *testing.T) {
+	t.Parallel()
+	const key = "-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----\n"
+	for _, path := range []string{"/etc/chef/validation.pem", "/etc/chef/client.pem", "/etc/cinc/validation.pem", "/etc/cinc/client.pem", "/etc/chef/acme-validator.pem", "/home/ubuntu/.chef/validation.pem"} {
+		b := newBox(t)
+		b.write(path, key)
+		scrub, verify := scrubScripts(t, nil, nil)
+		found, err := parseVerification(b.run(verify))
+		if err != nil || !strings.Contains(fmt.Sprint(found), path) {
+			t.Errorf("%s is not seen: %v, %v", path, found, err)
+		}
+		b.run(scrub)
+		if _, err := os.Stat(b.root + path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s survives the scrub: %v", path, err)
+		}
 	}
 }

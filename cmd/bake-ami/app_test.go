@@ -44,7 +44,7 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 	t.Parallel()
 	file := config.Config{Region: "eu-west-1", Chef: config.Chef{ServerURL: "http://file", ClientName: "me", ClientKey: "/k", ValidatorKey: "ssm:/v"},
 		Bake:  config.Bake{InstanceType: []string{"m5.large"}, Subnet: []string{"tag:a=b"}, Spot: true, Encrypt: true, Timeout: 30 * time.Minute, Tags: map[string]string{"team": "a"}, RootVolumeGB: 20},
-		Agent: config.Agent{Environment: map[string]string{"HTTPS_PROXY": "p"}, NodePrefix: "n-"},
+		Agent: config.Agent{Environment: map[string]string{"HTTPS_PROXY": "p"}, NodePrefix: "n-", Tags: []string{"blue"}},
 		Apps:  map[string]config.App{"shop": {Roles: []string{"web"}, Bucket: "b", Channel: "production", PublicKeys: []string{"ed25519:file"}}}}
 	r := run(t, file, map[string]string{"JOB_NAME": "j", "XDG_STATE_HOME": "/s"}, "--role", "web", "--instance-type", "c5.large", "--tag", "x=y=z", "--instance-type", "c5a.large", "--spot=false", "--root-volume-type", "gp3", "--root-volume-iops", "4000", "--metadata-hop-limit", "2", "--public-key", "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	if r.got == nil {
@@ -57,7 +57,7 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 		"expire after": {in.ExpireAfter, bake.DefaultExpireAfter}, "volume": {in.RootVolumeGB, 20}, "server": {in.ChefServerURL, "http://file"},
 		"tag of the file": {in.Tags["team"], "a"}, "tag": {in.Tags["x"], "y=z"}, "job": {in.CI["JOB_NAME"], "j"},
 		"state": {r.got.stateDir, "/s/bakehouse"}, "client": {r.got.client, "me"}, "proxy": {in.AgentEnv["HTTPS_PROXY"], "p"},
-		"bucket": {in.Agent.App.Bucket, "b"}, "app": {in.Agent.App.Name, "shop"}, "key": {strings.Join(in.Agent.App.PublicKeys, " "), "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, "prefix": {in.Agent.Chef.NodePrefix, "n-"},
+		"bucket": {in.Agent.App.Bucket, "b"}, "app": {in.Agent.App.Name, "shop"}, "key": {strings.Join(in.Agent.App.PublicKeys, " "), "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, "prefix": {in.Agent.Chef.NodePrefix, "n-"}, "tags": {strings.Join(in.Agent.Chef.Tags, " "), "blue"},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s is %v, want %v", what, pair[0], pair[1])

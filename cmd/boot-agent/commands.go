@@ -44,7 +44,9 @@ deploy keeps the old release serving until the new one is whole on disk. A build
 that is not healthy in time makes room for the last good one, which is started
 again, and is refused from then on (exit code 4); status names it.
 status ends with 0 when first boot is complete and with 4 when it failed, is
-still at work, was interrupted or never started: "state" in --json tells which.
+still at work, was interrupted or never started: "state" in --json tells which,
+and "why" what it waits for (clock, lock, Chef server, S3, health, group) and when
+it is tried again, or what failed. Registering ends with 6 when its time is over.
 
 follow looks at the channel every 20 to 30 s and ends when it is told to. No unit
 comes with it: docs/rollout.md has one. A build that is not healthy here is
