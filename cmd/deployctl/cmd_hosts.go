@@ -158,5 +158,5 @@ func connectLister(ctx context.Context, o hostOptions) (deploy.Lister, error) {
 	if err := awscfg.Check(ctx, cfg); err != nil {
 		return deploy.Lister{}, err
 	}
-	return deploy.Lister{Chef: server, EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Public: o.public}, nil
+	return deploy.Lister{Chef: server, EC2: describeInstances(ec2.NewFromConfig(cfg).DescribeInstances), AutoScaling: autoscaling.NewFromConfig(cfg), Public: o.public}, nil
 }
