@@ -2,10 +2,10 @@ package release
 
 import "io"
 
-// Blocks that are decoded ahead of the writer: enough to bridge a pause of
-// either side, small enough to stay in a cache.
+// Blocks that are decoded ahead of the writer: enough (8 MiB) to work through a
+// whole turn on a processor that other programs want, too.
 const (
-	aheadBlocks = 8
+	aheadBlocks = 32
 	aheadSize   = 256 << 10
 )
 

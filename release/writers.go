@@ -10,13 +10,14 @@ import (
 )
 
 // Small files are written by a few goroutines side by side: most of their time
-// goes into making them, not into their bytes. They come in batches, so that
-// handing them over costs little. Larger files are written as they are read.
+// goes into making them, not into their bytes. They come in batches, so that handing
+// them over costs little, and in enough of them for a turn on a busy processor. Larger files are written as they are read.
 const (
 	batchBytes = 256 << 10
 	batchFiles = 64
 	smallFile  = batchBytes / 2
 	maxWriters = 4
+	batches    = 16
 )
 
 // small is a file to be written.
@@ -61,8 +62,8 @@ type writers struct {
 // startWriters starts goroutines that write below root until finish.
 func startWriters(root *os.Root, at time.Time) *writers {
 	n := min(runtime.GOMAXPROCS(0), maxWriters)
-	w := &writers{full: make(chan *batch, n+1), free: make(chan *batch, n+1)}
-	for range n + 1 {
+	w := &writers{full: make(chan *batch, batches), free: make(chan *batch, batches)}
+	for range batches {
 		w.free <- &batch{buf: make([]byte, 0, batchBytes), files: make([]small, 0, batchFiles)}
 	}
 	for range n {
