@@ -138,7 +138,7 @@ func TestAnswerThatIsNoJSONDoesNotLeak(t *testing.T) {
 	}
 }
 
-func TestFileSecretsOnlyFromMemory(t *testing.T) {
+func TestAKeyBakedIntoTheImageIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "validator.pem")
 	if err := os.WriteFile(path, []byte("key"), 0o600); err != nil {
