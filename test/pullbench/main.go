@@ -61,7 +61,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer b.stop()
-	fmt.Printf("%d runs each, the fastest counts; every tree has %d MiB; limited connections carry %d MiB/s.\n", o.runs, o.mib, o.limit)
+	fmt.Printf("%d runs each, in turns, the fastest counts; every tree has %d MiB; limited connections carry %d MiB/s.\n", o.runs, o.mib, o.limit)
 	for _, t := range []tree{{"50000 files", 50000}, {"20 files", 20}} {
 		if err := b.compare(ctx, t); err != nil {
 			return err
