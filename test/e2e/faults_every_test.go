@@ -85,12 +85,14 @@ func (g *stage) set(ctx context.Context) error {
 	for _, region := range regions() {
 		tags := []types.Tag{{Key: aws.String("bakehouse:bake-id"), Value: aws.String(oldBake)}, {Key: aws.String("bakehouse:role"), Value: aws.String(g.role)},
 			{Key: aws.String("bakehouse:environment"), Value: aws.String("_default")}}
-		i, err := ec2In(region).RegisterImage(ctx, &ec2.RegisterImageInput{Name: aws.String("before " + g.name), Architecture: types.ArchitectureValuesX8664,
-			TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeImage, Tags: tags}}})
+		i, err := ec2In(region).RegisterImage(ctx, &ec2.RegisterImageInput{Name: aws.String("before " + g.name), Architecture: types.ArchitectureValuesX8664})
 		if err != nil {
 			return err
 		}
 		g.old[region] = aws.ToString(i.ImageId)
+		if _, err := ec2In(region).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{*i.ImageId}, Tags: tags}); err != nil {
+			return err // moto takes no tags with the registration
+		}
 		_, err = ssmIn(region).PutParameter(ctx, &ssm.PutParameterInput{Name: aws.String("/ami/" + g.name), Value: i.ImageId,
 			Type: ssmtypes.ParameterTypeString, DataType: aws.String("aws:ec2:image")})
 		if err != nil {
@@ -106,7 +108,7 @@ func (g *stage) set(ctx context.Context) error {
 func (g *stage) strike(ctx context.Context) error {
 	var all []error
 	for region, image := range g.old {
-		_, err := ec2In(region).DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(image)})
+		_, err := ec2In(region).DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(image), DeleteAssociatedSnapshots: aws.Bool(true)})
 		all = append(all, err)
 		_, err = ssmIn(region).DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: aws.String("/ami/" + g.name)})
 		all = append(all, err)
@@ -230,6 +232,7 @@ func record(t *testing.T, all bool) []callOf {
 		t.Fatal(err)
 	}
 	calls, err := r.calls(s.ctx)
+	calls = slices.DeleteFunc(calls, func(c callOf) bool { return strings.Contains(c.action, laneRole(0)) }) // named otherwise in each lane
 	if err != nil || len(calls) < 20 {
 		t.Fatalf("a bake made %d calls: %v", len(calls), err)
 	}

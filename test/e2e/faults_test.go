@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -86,13 +87,20 @@ func sample() []struck {
 
 // whole is every call of a plain bake with every fault, and then every call
 // that a bake with everything makes beside those. BAKEHOUSE_FAULTS_OF=plain or
-// =added picks one of the two.
+// =added picks one of the two, and BAKEHOUSE_FAULTS_AT=REGEXP calls by name.
 func whole(t *testing.T) (runs []struck) {
 	of := os.Getenv("BAKEHOUSE_FAULTS_OF")
+	at, err := regexp.Compile(os.Getenv("BAKEHOUSE_FAULTS_AT"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	plain := record(t, false)
 	add := func(all bool, calls []callOf) {
 		for _, c := range calls {
 			for _, fault := range faultKinds() {
+				if !at.MatchString(c.String()) {
+					continue
+				}
 				runs = append(runs, struck{all: all, fault: fault, call: c})
 			}
 		}
