@@ -248,7 +248,8 @@ func TestTheOldReleaseServesWhenTheDiskOrTheUserFails(t *testing.T) {
 
 // TestALargeBuildOnASmallMachine pulls a build that compression does not help
 // in a control group of half a GiB, as large as the smallest instance types. The
-// guest's disk is in memory and counts against that limit, too.
+// guest's disk is in memory and what the agent writes counts against that limit,
+// too; the guest itself has none (see makeCgroup in test/lab/guest).
 func TestALargeBuildOnASmallMachine(t *testing.T) {
 	p := followChannel(t, "large")
 	files := map[string]string{}
