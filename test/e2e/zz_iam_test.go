@@ -40,7 +40,6 @@ func unrecorded() map[string]map[string]string {
 			"autoscaling:DescribeAutoScalingGroups":    "only with --prove-group, and prune looks at groups",
 			"iam:PassRole":                             "EC2 asks for it when the builder gets an instance profile",
 			"autoscaling:DescribeLaunchConfigurations": "only prune, and only for old groups without a launch template",
-			"ec2:DisableImageDeregistrationProtection": "only when a bake fails after its image was protected",
 			"ssm:CancelCommand":                        "only when a bake with --transport ssm is interrupted",
 			"ec2:RebootInstances":                      "only when a converge ends in exit code 37 and the guest does not come back by itself",
 		},
