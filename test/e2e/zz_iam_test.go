@@ -37,8 +37,7 @@ func iamOf(service, action string) string {
 func unrecorded() map[string]map[string]string {
 	return map[string]map[string]string{
 		"bake-ami": {
-			"autoscaling:DescribeAutoScalingGroups":    "only with --prove-group, and prune looks at groups",
-			"iam:PassRole":                             "EC2 asks for it when the builder gets an instance profile",
+			"iam:PassRole": "EC2 asks for it when the builder gets an instance profile",
 			"autoscaling:DescribeLaunchConfigurations": "only prune, and only for old groups without a launch template",
 			"ssm:CancelCommand":                        "only when a bake with --transport ssm is interrupted",
 			"ec2:RebootInstances":                      "only when a converge ends in exit code 37 and the guest does not come back by itself",
