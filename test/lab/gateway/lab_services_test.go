@@ -47,7 +47,7 @@ func testParameters(b *bench) {
 	if err != nil || len(path.Parameters) != 1 {
 		b.t.Errorf("GetParametersByPath: %v, %+v", err, path)
 	}
-	_, err = client.ListCommandInvocations(b.ctx, &ssm.ListCommandInvocationsInput{})
+	_, err = client.ListAssociations(b.ctx, &ssm.ListAssociationsInput{})
 	wantCode(b.t, "an SSM action that moto lacks", err, "InvalidAction")
 }
 
