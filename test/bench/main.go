@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"bakehouse/test/bench/page"
 	"bakehouse/test/story"
 )
 
@@ -84,7 +85,7 @@ func run(ctx context.Context) error {
 	if *write == "" {
 		return nil
 	}
-	return replaceSection(*write, m.name, text)
+	return page.Replace(*write, m.name, text)
 }
 
 func pickMode(name string) (mode, error) {
@@ -105,21 +106,6 @@ func machine(w *story.World) string {
 		chef = "Chef's stand-in in the guests"
 	}
 	return fmt.Sprintf(", in the lab on %d cores, %s", cores(), chef)
-}
-
-// replaceSection puts text between the markers of a section in the page.
-func replaceSection(path, name, text string) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("reading the page: %w", err)
-	}
-	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
-	before, rest, ok := strings.Cut(string(b), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return fmt.Errorf("writing %s: it has no section %s", path, strings.TrimSpace(begin))
-	}
-	return os.WriteFile(path, []byte(before+begin+text+end+after), 0o644)
 }
 
 func times(rounds int) string {

@@ -21,6 +21,7 @@ import (
 	"bakehouse/deploy"
 	"bakehouse/internal/host"
 	"bakehouse/release"
+	"bakehouse/test/bench/page"
 )
 
 // options are the size of the measurement.
@@ -71,7 +72,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	load := loadNow()
+	load := page.Load()
 	f, err := startFleet(dir, o.hosts, o.latency)
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func run(ctx context.Context) error {
 	if o.write == "" {
 		return nil
 	}
-	return replaceSection(o.write, text)
+	return page.Replace(o.write, "deploy", text)
 }
 
 // byEngine has another process roll out in waves, so that its memory is its own.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -94,28 +93,4 @@ func (instant) Deploy(context.Context, deploy.Host) (release.ID, error) { return
 func heading(load string) string {
 	return fmt.Sprintf("Measured %s by `make bench-deploy` on %d cores, the load before (1, 5, 15 minutes): %s. The servers run on the same machine, so their share of each handshake is in every figure.\n\n",
 		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), load)
-}
-
-// loadNow is the machine's load, which other work shares.
-func loadNow() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.Join(strings.Fields(string(b))[:3], ", ")
-}
-
-// replaceSection puts text between the markers of the section deploy.
-func replaceSection(path, text string) error {
-	const begin, end = "<!-- deploy -->\n", "<!-- /deploy -->\n"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("reading the page: %w", err)
-	}
-	before, rest, ok := strings.Cut(string(b), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return fmt.Errorf("writing %s: it has no section %s", path, strings.TrimSpace(begin))
-	}
-	return os.WriteFile(path, []byte(before+begin+text+end+after), 0o644)
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"bakehouse/internal/chefapi"
+	"bakehouse/test/bench/page"
 )
 
 const (
@@ -54,7 +55,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	load := loadNow()
+	load := page.Load()
 	big, err := shaped(ctx, dir, fleet{"50,000 nodes, 20,000 instances, Chef-shaped server", 50_000, 19_000, 1_000})
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func run(ctx context.Context) error {
 	if *write == "" {
 		return nil
 	}
-	return replaceSection(*write, text)
+	return page.Replace(*write, "reap", text)
 }
 
 // ids makes instance ids that are spread as EC2's are.

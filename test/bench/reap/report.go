@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -59,28 +58,4 @@ func orDash(n int64, known bool) string {
 func heading(load string) string {
 	return fmt.Sprintf("Measured %s by `make bench-reap` on %d cores, the load before (1, 5, 15 minutes): %s. The servers run on the same machine.\n\n",
 		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), load)
-}
-
-// loadNow is the machine's load, which other work shares.
-func loadNow() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.Join(strings.Fields(string(b))[:3], ", ")
-}
-
-// replaceSection puts text between the markers of the section reap.
-func replaceSection(path, text string) error {
-	const begin, end = "<!-- reap -->\n", "<!-- /reap -->\n"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("reading the page: %w", err)
-	}
-	before, rest, ok := strings.Cut(string(b), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return fmt.Errorf("writing %s: it has no section %s", path, strings.TrimSpace(begin))
-	}
-	return os.WriteFile(path, []byte(before+begin+text+end+after), 0o644)
 }
