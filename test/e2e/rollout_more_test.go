@@ -27,7 +27,8 @@ import (
 // TestRolloutsByOtherWays takes one fleet through what a rollout can do beside
 // SSH, and ends with the death of a host.
 func TestRolloutsByOtherWays(t *testing.T) {
-	theStory(t)
+	before := theStory(t).build
+	t.Cleanup(func() { promote(t, before) }) // others expect the story's build
 	w := newWeb(t, 3)
 	first := pushed(t, "ways-1", false)
 	o, r := w.rollout(t, nil, nil, first, "--hosts", w.hosts(), "--engine", "ssm", "--wave", "3")
@@ -45,6 +46,15 @@ func TestRolloutsByOtherWays(t *testing.T) {
 	w.alarmed(t, second)
 	w.dies(t)
 	bookkeeping(t, first, second)
+}
+
+// promote makes a build the live one of the channel production.
+func promote(t *testing.T, build string) {
+	t.Helper()
+	o, err := s.world.Run(s.ctx, story.Tool{Name: "deployctl", Args: []string{"promote", build, "--config", s.world.Config, "--app", "web", "--channel", "production"}})
+	if err != nil || o.Code != 0 {
+		t.Errorf("promoting %s: %v, code %d\n%s", build, err, o.Code, o.Stderr)
+	}
 }
 
 // balancer is a stand-in for a load balancer: it passes requests on to the

@@ -32,6 +32,10 @@ func iamOf(service, action string) string {
 	return name
 }
 
+// sometimes begins the reason of an action that depends on how quick a guest
+// is: one run of the suite makes the call, the next does not, and both are fine.
+const sometimes = "sometimes: "
+
 // unrecorded lists actions that a policy rightly holds although this suite may
 // never call them, each with the reason.
 func unrecorded() map[string]map[string]string {
@@ -40,7 +44,7 @@ func unrecorded() map[string]map[string]string {
 			"iam:PassRole": "EC2 asks for it when the builder gets an instance profile",
 			"autoscaling:DescribeLaunchConfigurations": "only prune, and only for old groups without a launch template",
 			"ssm:CancelCommand":                        "only when a bake with --transport ssm is interrupted",
-			"ec2:RebootInstances":                      "only when a converge ends in exit code 37 and the guest does not come back by itself",
+			"ec2:RebootInstances":                      sometimes + "only when a converge ends in exit code 37 and the guest's own reboot does not answer in time",
 		},
 		"boot-agent": {
 			"secretsmanager:GetSecretValue": "only with a validator key in Secrets Manager; the lab's is in the Parameter Store",
@@ -151,7 +155,7 @@ func TestPoliciesAreWhatTheToolsCall(t *testing.T) {
 			switch seen := slices.Contains(called[tool], a); {
 			case !seen && reasons[a] == "":
 				t.Errorf("docs/iam/%s.json allows %s, which %s never called", tool, a, tool)
-			case seen && reasons[a] != "" && wholeSuite():
+			case seen && reasons[a] != "" && !strings.HasPrefix(reasons[a], sometimes) && wholeSuite():
 				t.Errorf("%s called %s: drop its row in unrecorded()", tool, a)
 			}
 		}

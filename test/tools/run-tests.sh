@@ -37,7 +37,7 @@ suites() {
 		broken test/e2e 'the lab did not come up; its words stand above'
 		return
 	fi
-	bin/lab run -- go test -json -count 1 -timeout 30m -tags e2e ./test/e2e
+	bin/lab run -- go test -json -count 1 -timeout 45m -tags e2e ./test/e2e
 	bin/lab down >&2 || broken test/lab 'the lab did not go down cleanly'
 }
 
