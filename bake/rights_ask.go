@@ -2,6 +2,7 @@ package bake
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ type question struct {
 // context alone: refused rights are in the list.
 func (w World) Rights(ctx context.Context, p Plan) ([]Right, error) {
 	actions, questions := p.Actions(), p.questions()
+	maps.Copy(questions, w.farQuestions(p))
 	used := p.resolveActions()
 	out := make([]Right, len(actions))
 	var mu sync.Mutex

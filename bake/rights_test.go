@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"bakehouse/bake/ami"
@@ -135,5 +136,44 @@ func TestEveryEC2RightCanBeAskedFor(t *testing.T) {
 	p.Reuse = &ami.Image{}
 	if len(p.Actions()) != 2 {
 		t.Errorf("a bake that does nothing needs %v", p.Actions())
+	}
+}
+
+// TestRightsOfCopiesAndSharesAreAskedFor asks each region by itself, and does
+// nothing in any.
+func TestRightsOfCopiesAndSharesAreAskedFor(t *testing.T) {
+	t.Parallel()
+	f := newRegionFakes(t, "eu-west-1")
+	f.in.Distribute.Share.Accounts = []string{"111122223333"}
+	p := f.plan(t)
+	asked := map[string]bool{}
+	var mu sync.Mutex
+	for region, api := range f.there {
+		api.deny = func(action string, form url.Values) string {
+			mu.Lock()
+			defer mu.Unlock()
+			asked[region+" "+action] = true
+			if form.Get("DryRun") != "true" {
+				t.Errorf("%s: %s is called for real", region, action)
+			}
+			if action == "ModifySnapshotAttribute" {
+				return "UnauthorizedOperation"
+			}
+			return "DryRunOperation"
+		}
+	}
+	rights, err := f.Rights(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range []string{"eu-west-1 CopyImage", "us-east-1 DescribeImageAttribute", "us-east-1 DescribeSnapshotAttribute", "us-east-1 ModifySnapshotAttribute"} {
+		if !asked[call] {
+			t.Errorf("nobody asked for %s: %v", call, asked)
+		}
+	}
+	for _, r := range rights {
+		if r.Action == "ec2:CopyImage" && r.Verdict != RightAllowed || r.Action == "ec2:ModifySnapshotAttribute" && r.Verdict != RightUnknown {
+			t.Errorf("%s is %s (%s)", r.Action, r.Verdict, r.Why)
+		}
 	}
 }
