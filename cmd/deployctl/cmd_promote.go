@@ -8,6 +8,7 @@ import (
 
 	"bakehouse/deploy"
 	"bakehouse/internal/cliapp"
+	"bakehouse/release"
 )
 
 // promoteOptions is the command line of promote.
@@ -51,6 +52,11 @@ func runPromote(ctx context.Context, d deps, o promoteOptions) error {
 	if err != nil {
 		return err
 	}
+	return d.promote(ctx, o.common, p, id)
+}
+
+// promote makes a build the live one of o's channel, and prints what came of it.
+func (d deps) promote(ctx context.Context, o common, p *deploy.Publisher, id release.ID) error {
 	done, err := p.Promote(ctx, deploy.Promotion{App: o.app, Channel: o.channel, Build: id, By: d.whoami()})
 	if err != nil {
 		return err

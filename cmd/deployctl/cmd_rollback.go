@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -52,17 +51,7 @@ func runRollback(ctx context.Context, d deps, o rollbackOptions) error {
 	if err != nil {
 		return err
 	}
-	done, err := p.Promote(ctx, deploy.Promotion{App: o.app, Channel: o.channel, Build: id, By: d.whoami()})
-	if err != nil {
-		return err
-	}
-	if o.output == cliapp.JSON {
-		return printJSON(d.Stdout, done)
-	}
-	if _, err := fmt.Fprintln(d.Stdout, describePromotion(done)); err != nil {
-		return fmt.Errorf("printing result: %w", err)
-	}
-	return nil
+	return d.promote(ctx, o.common, p, id)
 }
 
 // target is the build to go back to.
