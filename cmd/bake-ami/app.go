@@ -71,12 +71,21 @@ func (d deps) run(c *cli.Context) error {
 		return d.tryPlans(c.Context, w, o, []bake.Plan{plan})
 	}
 	if !plan.Empty() {
-		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", plan.BakeID, plan.Recipe.Role, plan.Recipe.Base.ID, plan.Recipe.Base.Name))
+		reporter.Info(headline(plan))
 	}
 	report, err := w.Bake(c.Context, plan)
 	w.AddInventory(c.Context, &report)
 	reporter.Close()
 	return d.finish(o, report, err)
+}
+
+// headline says what is about to be baked.
+func headline(p bake.Plan) string {
+	what := "role " + p.Recipe.Role
+	if p.Recipe.Policy != nil {
+		what = p.Recipe.Policy.String()
+	}
+	return fmt.Sprintf("bake %s of %s on %s (%s)", p.BakeID, what, p.Recipe.Base.ID, p.Recipe.Base.Name)
 }
 
 // finish writes the report and prints the result. The image's id is printed

@@ -21,7 +21,7 @@ func (d deps) runAll(ctx context.Context, w bake.World, o options, reporter *ui.
 		return d.tryPlans(ctx, w, o, plans)
 	}
 	for _, p := range plans {
-		reporter.Info(fmt.Sprintf("bake %s of role %s on %s (%s)", p.BakeID, p.Recipe.Role, p.Recipe.Base.ID, p.Recipe.Base.Name))
+		reporter.Info(headline(p))
 	}
 	reports, err := w.BakeAll(ctx, plans)
 	for i := range reports.Bakes {

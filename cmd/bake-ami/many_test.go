@@ -72,3 +72,15 @@ func TestARefusedRunOfSeveralRolesReportsThemAll(t *testing.T) {
 		t.Errorf("%v %s", err, b)
 	}
 }
+
+func TestHeadlineSaysWhatIsBaked(t *testing.T) {
+	t.Parallel()
+	p := bake.Plan{BakeID: "01", Recipe: bake.Recipe{Role: "web", Base: bake.Base{ID: "ami-1", Name: "ubuntu"}}}
+	if got := headline(p); got != "bake 01 of role web on ami-1 (ubuntu)" {
+		t.Errorf("a role: %s", got)
+	}
+	p.Recipe.Policy = &bake.Policy{Name: "web", Group: "prod"}
+	if got := headline(p); got != "bake 01 of policy web of group prod on ami-1 (ubuntu)" {
+		t.Errorf("a policy: %s", got)
+	}
+}
