@@ -47,14 +47,17 @@ func (c Census) String() string { return strings.Join(c, ", ") }
 // instances counts those that are not terminated; a terminated one stays
 // listed for an hour, on EC2 as here, and costs nothing.
 func (w *World) instances(ctx context.Context) (c Census, err error) {
-	out, err := w.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{})
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range out.Reservations {
-		for _, i := range r.Instances {
-			if i.State.Name != types.InstanceStateNameTerminated {
-				c = append(c, "instance "+aws.ToString(i.InstanceId))
+	pages := ec2.NewDescribeInstancesPaginator(w.EC2, &ec2.DescribeInstancesInput{})
+	for pages.HasMorePages() {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range out.Reservations {
+			for _, i := range r.Instances {
+				if i.State.Name != types.InstanceStateNameTerminated {
+					c = append(c, "instance "+aws.ToString(i.InstanceId))
+				}
 			}
 		}
 	}
@@ -63,43 +66,55 @@ func (w *World) instances(ctx context.Context) (c Census, err error) {
 
 // images counts images and snapshots of this account.
 func (w *World) images(ctx context.Context) (c Census, err error) {
-	images, err := w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}})
-	if err != nil {
-		return nil, err
+	images := ec2.NewDescribeImagesPaginator(w.EC2, &ec2.DescribeImagesInput{Owners: []string{"self"}})
+	for images.HasMorePages() {
+		out, err := images.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range out.Images {
+			c = append(c, "image "+aws.ToString(i.ImageId))
+		}
 	}
-	for _, i := range images.Images {
-		c = append(c, "image "+aws.ToString(i.ImageId))
-	}
-	snapshots, err := w.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range snapshots.Snapshots {
-		c = append(c, "snapshot "+aws.ToString(s.SnapshotId))
+	snapshots := ec2.NewDescribeSnapshotsPaginator(w.EC2, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}})
+	for snapshots.HasMorePages() {
+		out, err := snapshots.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range out.Snapshots {
+			c = append(c, "snapshot "+aws.ToString(s.SnapshotId))
+		}
 	}
 	return c, nil
 }
 
 // volumes counts volumes.
 func (w *World) volumes(ctx context.Context) (c Census, err error) {
-	out, err := w.EC2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{})
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range out.Volumes {
-		c = append(c, "volume "+aws.ToString(v.VolumeId))
+	pages := ec2.NewDescribeVolumesPaginator(w.EC2, &ec2.DescribeVolumesInput{})
+	for pages.HasMorePages() {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range out.Volumes {
+			c = append(c, "volume "+aws.ToString(v.VolumeId))
+		}
 	}
 	return c, nil
 }
 
 // groups counts security groups.
 func (w *World) groups(ctx context.Context) (c Census, err error) {
-	out, err := w.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{})
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range out.SecurityGroups {
-		c = append(c, "security group "+aws.ToString(g.GroupId))
+	pages := ec2.NewDescribeSecurityGroupsPaginator(w.EC2, &ec2.DescribeSecurityGroupsInput{})
+	for pages.HasMorePages() {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range out.SecurityGroups {
+			c = append(c, "security group "+aws.ToString(g.GroupId))
+		}
 	}
 	return c, nil
 }

@@ -36,7 +36,7 @@ func (g *Gateway) describeInstances(ctx context.Context, c *call) (reply, error)
 	fields := instanceFields()
 	form := cloneForm(c.form)
 	filters := takeFilters(form, func(name string) bool { return fields[name] != nil })
-	doc, rep, err := g.forwardTree(ctx, c, form)
+	doc, rep, err := g.forwardWhole(ctx, c, form)
 	if doc == nil {
 		return rep, err
 	}
@@ -49,6 +49,29 @@ func (g *Gateway) describeInstances(ctx context.Context, c *call) (reply, error)
 	}
 	set.keep(func(r *node) bool { return len(r.items("instancesSet")) > 0 })
 	return withTree(c, rep, doc), nil
+}
+
+// forwardWhole forwards a DescribeInstances. EC2 pages only for who asks for
+// pages, moto at every 100 instances: without MaxResults the pages are joined.
+func (g *Gateway) forwardWhole(ctx context.Context, c *call, form url.Values) (*node, reply, error) {
+	doc, rep, err := g.forwardTree(ctx, c, form)
+	if form.Get("MaxResults") != "" || form.Get("NextToken") != "" {
+		return doc, rep, err
+	}
+	for doc != nil && doc.value("nextToken") != "" {
+		form.Set("NextToken", doc.value("nextToken"))
+		page, rep, err := g.forwardTree(ctx, c, form)
+		if page == nil {
+			return nil, rep, err
+		}
+		set := doc.at("reservationSet")
+		set.kids = append(set.kids, page.items("reservationSet")...)
+		doc.set(page.value("nextToken"), "nextToken")
+	}
+	if doc != nil {
+		doc.drop("nextToken")
+	}
+	return doc, rep, err
 }
 
 // rewriteInstance makes an instance element say what EC2 would say.

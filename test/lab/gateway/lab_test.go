@@ -287,6 +287,7 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 func cases() map[string]func(*bench) {
 	return map[string]func(*bench){
 		"launch gives a private address only":    testLaunch,
+		"all instances are listed, or in pages":  testManyInstances,
 		"launch reads an empty subnet as none":   testEmptySubnet,
 		"launch is idempotent by client token":   testClientToken,
 		"launch copies the template":             testTemplate,
