@@ -77,6 +77,13 @@ func (c cache) keys() []string {
 	return keys
 }
 
+// letGo gives up the lock on f and closes it. Closing alone is not enough: a
+// process that is being started elsewhere has a copy of f until its exec, and
+// with it the lock.
+func letGo(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // lock waits for the builder's lock until ctx ends; waiting is called once when
 // the lock is not free at first try.
 func (c cache) lock(ctx context.Context, waiting func()) (unlock func(), err error) {
@@ -91,7 +98,7 @@ func (c cache) lock(ctx context.Context, waiting func()) (unlock func(), err err
 	for first := true; ; first = false {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return func() { letGo(f) }, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			f.Close()

@@ -36,7 +36,7 @@ func (b *Base) Close() error {
 	if b.hold == nil {
 		return nil
 	}
-	err := b.hold.Close()
+	err := letGo(b.hold)
 	b.hold = nil
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestParsePackages(t *testing.T) {
@@ -115,6 +116,29 @@ func TestCacheLockWaitsAndHonoursContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	again()
+}
+
+// TestCacheLocksEndWithTheirOwner: a copy of the file, as a process has it that
+// is just being started, does not hold a lock that was given up.
+func TestCacheLocksEndWithTheirOwner(t *testing.T) {
+	t.Parallel()
+	c := newCache(t.TempDir())
+	finished(t, c, "aa-2026w01")
+	held, ok := c.open("aa-2026w01")
+	if !ok {
+		t.Fatal("a finished build does not open")
+	}
+	copied, err := unix.Dup(int(held.hold.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(copied)
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
+	if !c.remove("aa-2026w01") {
+		t.Error("a build that nobody holds was not removed")
+	}
 }
 
 // weekBuilder is a builder that thinks it is the given day.
