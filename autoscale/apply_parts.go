@@ -168,11 +168,34 @@ func (r *run) putAlarm(ctx context.Context, name, policy string, a Alarm) error 
 	in := &cloudwatch.PutMetricAlarmInput{AlarmName: &name, Namespace: a.Namespace, MetricName: a.Metric, Statistic: cwtypes.Statistic(val(a.Statistic)),
 		ComparisonOperator: comparisons()[val(a.Comparison)], Threshold: a.Threshold, Period: num32(a.Period), EvaluationPeriods: num32(a.Periods),
 		DatapointsToAlarm: num32(a.Datapoints), TreatMissingData: a.Missing, Unit: cwtypes.StandardUnit(val(a.Unit)), AlarmActions: []string{arn}}
-	for _, key := range slices.Sorted(maps.Keys(a.Dimensions)) {
-		in.Dimensions = append(in.Dimensions, cwtypes.Dimension{Name: ptr(key), Value: ptr(a.Dimensions[key])})
-	}
+	in.Dimensions, in.Metrics = watchedDimensions(a.Dimensions), watched(a.Queries)
 	_, err = r.w.Alarms.PutMetricAlarm(ctx, in)
 	return err
+}
+
+func watchedDimensions(all map[string]string) []cwtypes.Dimension {
+	var out []cwtypes.Dimension
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, cwtypes.Dimension{Name: ptr(key), Value: ptr(all[key])})
+	}
+	return out
+}
+
+// watched are queries as an alarm has them; a target tracking policy has the
+// same in types of its own.
+func watched(all []Query) []cwtypes.MetricDataQuery {
+	var out []cwtypes.MetricDataQuery
+	for _, q := range all {
+		one := cwtypes.MetricDataQuery{Id: q.ID, Expression: q.Expression, Label: q.Label, ReturnData: q.Return}
+		if q.Metric != nil {
+			one.MetricStat = &cwtypes.MetricStat{Stat: q.Statistic, Unit: cwtypes.StandardUnit(val(q.Unit)), Period: num32(q.Period),
+				Metric: &cwtypes.Metric{MetricName: q.Metric, Namespace: q.Namespace, Dimensions: watchedDimensions(q.Dimensions)}}
+		} else {
+			one.Period = num32(q.Period)
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 func (r *run) deleteAlarm(ctx context.Context, name string) error {

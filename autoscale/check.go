@@ -51,12 +51,18 @@ func checkSpec(d *decoder, s Spec) error {
 			c.say(at, "a group's name has 1 to 200 characters and neither | nor :")
 		}
 		c.group(at, name, s.Groups[name], s.Region)
+		if half := name + BackstopSuffix; s.Groups[name].mode() == BackstopMode {
+			if _, taken := s.Groups[half]; taken {
+				c.say("groups."+half, "it is the name of the on-demand half of %s; choose another", name)
+			}
+		}
 	}
 	return c.err
 }
 
 func (c *checker) group(at, name string, g Group, region string) {
 	c.capacity(at, val(g.Capacity))
+	c.mode(at, g)
 	c.launch(at, g)
 	if g.Network != nil {
 		for _, z := range g.Network.Zones {
@@ -160,25 +166,34 @@ func (c *checker) track(at string, t Track) {
 		c.say(at, "give one of predefined, metric and queries")
 	}
 	c.needs(at, map[string]bool{"target": t.Target != nil, "namespace": t.Metric == nil || t.Namespace != nil})
-	if t.Queries == nil {
-		return
+	if t.Queries != nil {
+		c.queries(at+".queries", t.Queries)
 	}
+}
+
+// queryID is what CloudWatch takes for an id.
+var queryID = regexp.MustCompile(`^[a-z][A-Za-z0-9_]*$`)
+
+func (c *checker) queries(at string, all []Query) {
 	ids, returned := map[string]bool{}, 0
-	for _, q := range t.Queries {
+	for _, q := range all {
 		if q.ID == nil || ids[*q.ID] {
-			c.say(at+".queries", "each query needs an id of its own")
+			c.say(at, "each query needs an id of its own")
 			return
+		}
+		if !queryID.MatchString(*q.ID) {
+			c.say(at, "id %q: expected a lower-case letter, then letters, digits and _", *q.ID)
 		}
 		ids[*q.ID] = true
 		if (q.Expression == nil) == (q.Metric == nil) {
-			c.say(at+".queries", "query %s needs an expression or a metric, not both", *q.ID)
+			c.say(at, "query %s needs an expression or a metric, not both", *q.ID)
 		}
 		if q.Return == nil || *q.Return {
 			returned++
 		}
 	}
 	if returned != 1 {
-		c.say(at+".queries", "exactly one query returns data, the others say return: false; here %d do", returned)
+		c.say(at, "exactly one query returns data, the others say return: false; here %d do", returned)
 	}
 }
 
@@ -186,8 +201,7 @@ func (c *checker) alarms(at, group string, g Group) {
 	names := map[string]string{}
 	for _, label := range slices.Sorted(maps.Keys(g.Alarms)) {
 		a, p := g.Alarms[label], at+".alarms."+label
-		c.needs(p, map[string]bool{"namespace": a.Namespace != nil, "metric": a.Metric != nil, "comparison": a.Comparison != nil,
-			"threshold": a.Threshold != nil, "period": a.Period != nil, "policy": a.Policy != nil})
+		c.watched(p, a)
 		c.oneOf(p+".comparison", a.Comparison, ">", "<", ">=", "<=")
 		policy, known := g.Policies[val(a.Policy)]
 		if !known {
@@ -202,6 +216,19 @@ func (c *checker) alarms(at, group string, g Group) {
 		}
 		names[name] = label
 	}
+}
+
+// watched asks for what an alarm looks at: one metric, or queries.
+func (c *checker) watched(at string, a Alarm) {
+	c.needs(at, map[string]bool{"comparison": a.Comparison != nil, "threshold": a.Threshold != nil, "policy": a.Policy != nil})
+	if a.Queries == nil {
+		c.needs(at, map[string]bool{"namespace": a.Namespace != nil, "metric or queries": a.Metric != nil, "period": a.Period != nil})
+		return
+	}
+	if a.Namespace != nil || a.Metric != nil || a.Statistic != nil || a.Dimensions != nil || a.Unit != nil || a.Period != nil {
+		c.say(at, "with queries, namespace, metric, statistic, dimensions, unit and period stand in each query")
+	}
+	c.queries(at+".queries", a.Queries)
 }
 
 func (c *checker) schedule(at string, s Schedule) {

@@ -73,7 +73,7 @@ func liveOf(g astypes.AutoScalingGroup) Live {
 	for _, t := range g.Tags {
 		l.Tags[val(t.Key)] = Tag{or(t.Value, ""), or(t.PropagateAtLaunch, false)}
 	}
-	l.Owner = val(l.Tags[OwnerTag].Value)
+	l.Owner, l.PartOf = val(l.Tags[OwnerTag].Value), l.Tags[PartTag].Value
 	spec := g.LaunchTemplate
 	if m := g.MixedInstancesPolicy; m != nil {
 		l.Mixed = mixedOf(*m)
@@ -229,6 +229,9 @@ func (l Live) addAlarm(group string, a cwtypes.MetricAlarm) {
 	for _, d := range a.Dimensions {
 		out.Dimensions[val(d.Name)] = val(d.Value)
 	}
+	if len(a.Metrics) > 0 {
+		out.Queries, out.Dimensions = watchedOf(a.Metrics), nil
+	}
 	out.Comparison = text(a.ComparisonOperator)
 	for sign, op := range comparisons() {
 		if op == a.ComparisonOperator {
@@ -245,6 +248,25 @@ func (l Live) addAlarm(group string, a cwtypes.MetricAlarm) {
 		out.Name = &name
 	}
 	l.Alarms[strings.ReplaceAll(strings.TrimPrefix(name, group+"|"), "|", "-")] = out
+}
+
+// watchedOf are the queries of an alarm on metric math.
+func watchedOf(all []cwtypes.MetricDataQuery) []Query {
+	var out []Query
+	for _, q := range all {
+		one := Query{ID: q.Id, Expression: q.Expression, Label: q.Label, Return: or(q.ReturnData, true), Period: num(q.Period)}
+		if s := q.MetricStat; s != nil {
+			one.Statistic, one.Unit, one.Period, one.Dimensions = s.Stat, text(s.Unit), num(s.Period), map[string]string{}
+			if s.Metric != nil {
+				one.Namespace, one.Metric = s.Metric.Namespace, s.Metric.MetricName
+				for _, d := range s.Metric.Dimensions {
+					one.Dimensions[val(d.Name)] = val(d.Value)
+				}
+			}
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 func scheduleOf(a astypes.ScheduledUpdateGroupAction) Schedule {

@@ -21,6 +21,7 @@ type DiffOptions struct {
 // error that says what the file lacks.
 func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
 	var p Plan
+	s = Expand(s)
 	for _, name := range s.Names() {
 		live, exists := o.Groups[name]
 		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, owner: s.Owner}

@@ -7,14 +7,17 @@ import (
 	"strings"
 )
 
-// wantTags are the file's tags and the owner's.
+// wantTags are the file's tags, the owner's, and that of a written group.
 func (d *differ) wantTags() map[string]Tag {
 	out := maps.Clone(d.want.Tags)
-	if d.owner != "" {
+	for key, value := range map[string]string{OwnerTag: d.owner, PartTag: val(d.want.PartOf)} {
+		if value == "" {
+			continue
+		}
 		if out == nil {
 			out = map[string]Tag{}
 		}
-		out[OwnerTag] = Tag{ptr(d.owner), ptr(false)}
+		out[key] = Tag{ptr(value), ptr(false)}
 	}
 	return out
 }
@@ -148,15 +151,20 @@ func (p Policy) settled() Policy {
 		return p
 	}
 	t := *p.Track
-	t.Queries = slices.Clone(t.Queries)
-	for i, q := range t.Queries {
-		t.Queries[i].Return = or(q.Return, true)
-		if q.Metric != nil && q.Dimensions == nil {
-			t.Queries[i].Dimensions = map[string]string{}
-		}
-	}
+	t.Queries = settledQueries(t.Queries)
 	p.Track = &t
 	return p
+}
+
+func settledQueries(all []Query) []Query {
+	all = slices.Clone(all)
+	for i, q := range all {
+		all[i].Return = or(q.Return, true)
+		if q.Metric != nil && q.Dimensions == nil {
+			all[i].Dimensions = map[string]string{}
+		}
+	}
+	return all
 }
 
 func (d *differ) policies() {
@@ -191,7 +199,12 @@ func (d *differ) policies() {
 
 // settled fills in what an alarm means when it does not say.
 func (a Alarm) settled(group string) Alarm {
-	a.Statistic, a.Periods, a.Missing, a.Name = or(a.Statistic, "Average"), or(a.Periods, 1), or(a.Missing, "missing"), nil
+	a.Periods, a.Missing, a.Name = or(a.Periods, 1), or(a.Missing, "missing"), nil
+	if a.Queries != nil {
+		a.Queries = settledQueries(a.Queries)
+		return a
+	}
+	a.Statistic = or(a.Statistic, "Average")
 	if a.Dimensions == nil {
 		a.Dimensions = map[string]string{"AutoScalingGroupName": group}
 	}

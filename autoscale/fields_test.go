@@ -29,6 +29,12 @@ func fieldCases() map[string][2]string {
 		"alarms.a.dimensions": {"{LoadBalancer: app/x}, unit: Percent, comparison: '>', " + alarmRest, "{}, unit: Count, comparison: '>', " + alarmRest},
 		"alarms.a.name":       {"hand made, comparison: '>', " + alarmRest, "renamed, comparison: '>', " + alarmRest},
 
+		"alarms.a.queries": {"[{id: m, namespace: N, metric: M, statistic: Sum, period: 60, return: false}, {id: e, expression: m / 2}], comparison: '>', threshold: 1, policy: up", "[{id: e, namespace: N, metric: M, statistic: Sum, period: 60}], comparison: '>', threshold: 1, policy: up"},
+
+		"part_of":                         {"shop", "store"},
+		"capacity.mode":                   {"mixed, on_demand_base: 1", "on_demand"},
+		"capacity.headroom":               {"50, mode: mixed, on_demand_base: 2", "200"},
+		"capacity.backstop":               {"{period: 120, up_after: 2, down_after: 5, share: 50, count_starting: false}, mode: backstop", "{}, mode: backstop, on_demand_base: 1"},
 		"capacity.min":                    {"2", "0"},
 		"capacity.max":                    {"6", "5"},
 		"capacity.desired":                {"enforce:2", "enforce:3"},

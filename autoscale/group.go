@@ -10,6 +10,7 @@ package autoscale
 
 // Group is one Auto Scaling group, as a file asks for it or as AWS has it.
 type Group struct {
+	PartOf        *string             `yaml:"part_of"` // the written group that this is one half of; a tag carries it
 	Capacity      *Capacity           `yaml:"capacity"`
 	Launch        *Launch             `yaml:"launch"`
 	Mixed         *Mixed              `yaml:"mixed"`
@@ -29,6 +30,7 @@ type Group struct {
 // Capacity says how many instances, and how they are replaced. Times are in
 // seconds.
 type Capacity struct {
+	Mode        *string  `yaml:"mode"` // on_demand, mixed or backstop; see Expand
 	Min         *int     `yaml:"min"`
 	Max         *int     `yaml:"max"`
 	Desired     *Desired `yaml:"desired"`
@@ -39,6 +41,10 @@ type Capacity struct {
 	Rebalance   *bool    `yaml:"rebalance"`
 	MinHealthy  *int     `yaml:"min_healthy"` // percent, of the maintenance policy
 	MaxHealthy  *int     `yaml:"max_healthy"` // percent, of the maintenance policy
+
+	OnDemandBase *int      `yaml:"on_demand_base"` // units that are on demand always, of modes mixed and backstop
+	Headroom     *int      `yaml:"headroom"`       // percent of capacity beyond what demand asks for
+	Backstop     *Backstop `yaml:"backstop"`       // of mode backstop
 }
 
 // Launch is what an instance is made of: one version of a launch template.
@@ -148,9 +154,11 @@ type Query struct {
 	Return     *bool             `yaml:"return"`
 }
 
-// Alarm is a CloudWatch alarm that sets off a policy of its group.
+// Alarm is a CloudWatch alarm that sets off a policy of its group: on one
+// metric, or on an expression over several. With queries, metric, namespace,
+// statistic, dimensions, unit and period are theirs.
 type Alarm struct {
-	Name       *string           `yaml:"name"` // in AWS, when it is not `<group>|<policy>|<metric>`
+	Name       *string           `yaml:"name"` // in AWS, when it is not `<group>|<policy>|<metric>`, or with queries the id of the one that returns
 	Namespace  *string           `yaml:"namespace"`
 	Metric     *string           `yaml:"metric"`
 	Statistic  *string           `yaml:"statistic"`
@@ -162,6 +170,7 @@ type Alarm struct {
 	Datapoints *int              `yaml:"datapoints"`
 	Missing    *string           `yaml:"missing"` // breaching, notBreaching, ignore or missing
 	Unit       *string           `yaml:"unit"`
+	Queries    []Query           `yaml:"queries"`
 	Policy     *string           `yaml:"policy"`
 }
 

@@ -55,10 +55,10 @@ func (l Live) imported(name string) Group {
 	alarms := map[string]Alarm{}
 	for _, key := range slices.Sorted(maps.Keys(g.Alarms)) {
 		a := g.Alarms[key]
-		if _, known := g.Policies[val(a.Policy)]; !known || a.Metric == nil {
+		if _, known := g.Policies[val(a.Policy)]; !known || a.Metric == nil && a.Queries == nil {
 			continue // it sets off nothing that a file can name
 		}
-		if maps.Equal(a.Dimensions, own) {
+		if a.Queries != nil || maps.Equal(a.Dimensions, own) {
 			a.Dimensions = nil
 		}
 		alarms[key] = a

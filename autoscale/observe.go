@@ -70,7 +70,7 @@ const pageSize = 100
 // can only be asked for group by group and only are where a file manages them.
 func Observe(ctx context.Context, w World, s Spec) (Observed, error) {
 	o := Observed{At: w.Now(), Groups: map[string]Live{}, Templates: map[string]Versions{}, Images: map[string]string{}}
-	r := reader{w, &o, s}
+	r := reader{w, &o, Expand(s)}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error

@@ -30,7 +30,7 @@ func Prune(ctx context.Context, w World, s Spec, opt PruneOptions) (Plan, []Left
 	if s.Owner == "" {
 		return Plan{}, nil, fault.Newf(fault.Usage, "add owner: NAME to the file (version 2) and apply it, which marks its groups", "pruning: the file names no owner, so no group is known to be its own")
 	}
-	names, foreign, total, err := strangers(ctx, w, s)
+	names, foreign, total, err := strangers(ctx, w, Expand(s))
 	if err != nil {
 		return Plan{}, nil, err
 	}

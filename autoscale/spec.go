@@ -131,5 +131,16 @@ func AlarmName(group string, a Alarm) string {
 	if a.Name != nil {
 		return *a.Name
 	}
-	return fmt.Sprintf("%s|%s|%s", group, val(a.Policy), val(a.Metric))
+	return fmt.Sprintf("%s|%s|%s", group, val(a.Policy), a.watches())
+}
+
+// watches names what the alarm looks at: its metric, or the query that
+// returns data.
+func (a Alarm) watches() string {
+	for _, q := range a.Queries {
+		if q.Return == nil || *q.Return {
+			return val(q.ID)
+		}
+	}
+	return val(a.Metric)
 }

@@ -1,0 +1,171 @@
+package autoscale
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+const backstopFile = `version: 2
+region: us-east-1
+owner: shop
+groups:
+  web:
+    capacity: {mode: backstop, min: 2, max: 12, desired: initial:4, on_demand_base: 2}
+    launch: {image: ami-1, type: t3.small}
+    mixed: {types: [t3.small, t3a.small], on_demand_strategy: lowest-price}
+    network: {zones: [us-east-1a, us-east-1b]}
+    tags: {Team: shop}
+    policies: {cpu: {track: {target: 50, predefined: ASGAverageCPUUtilization}}}
+    schedules: {day: {cron: '0 8 * * *', min: 6}}
+`
+
+func TestABackstopIsTwoGroupsOfOneShape(t *testing.T) {
+	t.Parallel()
+	s := Expand(mustParse(t, backstopFile))
+	if got := s.Names(); !slices.Equal(got, []string{"web", "web-backstop"}) {
+		t.Fatalf("groups %v", got)
+	}
+	spot, demand := s.Groups["web"], s.Groups["web-backstop"]
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"spot sizes", []int{*spot.Capacity.Min, *spot.Capacity.Max, spot.Capacity.Desired.N}, []int{0, 10, 2}},
+		{"backstop sizes", []int{*demand.Capacity.Min, *demand.Capacity.Max, demand.Capacity.Desired.N}, []int{2, 12, 2}},
+		{"spot purchase", []int{*spot.Mixed.OnDemandBase, *spot.Mixed.OnDemandPercentage}, []int{0, 0}},
+		{"backstop purchase", []int{*demand.Mixed.OnDemandBase, *demand.Mixed.OnDemandPercentage}, []int{0, 100}},
+		{"spot strategy", []string{*spot.Mixed.SpotStrategy, *demand.Mixed.OnDemandStrategy}, []string{"price-capacity-optimized", "lowest-price"}},
+		{"types", spot.Mixed.Types, demand.Mixed.Types},
+		{"network", spot.Network, demand.Network},
+		{"launch", spot.Launch, demand.Launch},
+		{"parts", []string{*spot.PartOf, *demand.PartOf}, []string{"web", "web"}},
+		{"rebalance", *spot.Capacity.Rebalance, true},
+		{"scheduled min", *spot.Schedules["day"].Min, 4},
+		{"backstop schedules", len(demand.Schedules), 0},
+		{"demand policies", len(spot.Policies), 1},
+	} {
+		if d := cmp.Diff(c.want, c.got); d != "" {
+			t.Errorf("%s: %s", c.what, d)
+		}
+	}
+	if d := cmp.Diff(s, Expand(s)); d != "" {
+		t.Errorf("a second expansion changes something:\n%s", d)
+	}
+	up := demand.Alarms["shortfall"]
+	if got := AlarmName("web-backstop", up); got != "web-backstop|up|shortfall" {
+		t.Errorf("the alarm is called %s", got)
+	}
+	b, err := Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(s.Groups, mustParse(t, string(b)).Groups); d != "" {
+		t.Errorf("written out and read again it is something else:\n%s\n%s", d, b)
+	}
+}
+
+func TestABackstopIsAppliedOnceAndBelongsToItsFile(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.apply(backstopFile)
+	s := mustParse(t, backstopFile)
+	o := c.observe(s)
+	for _, name := range []string{"web", "web-backstop"} {
+		if l := o.Groups[name]; val(l.PartOf) != "web" || l.Owner != "shop" {
+			t.Errorf("%s is part of %q, owner %q", name, val(l.PartOf), l.Owner)
+		}
+	}
+	p, foreign, err := Prune(t.Context(), c.w, s, PruneOptions{MaxShare: 1})
+	if err != nil || !p.Empty() || len(foreign) != 0 {
+		t.Errorf("prune would take %s, lists %v, %v", summary(p), foreign, err)
+	}
+}
+
+// act is what a step policy does about value, as Auto Scaling documents it:
+// bounds are relative to the threshold; above it the lower one belongs to the
+// step, below it the upper one. ok is false when no step fits.
+func act(p Policy, a Alarm, value float64) (capacity int, ok bool) {
+	diff := value - *a.Threshold
+	for _, s := range p.Steps {
+		low, high := s.From == nil || diff >= *s.From, s.To == nil || diff < *s.To
+		if strings.HasPrefix(*a.Comparison, "<") {
+			low, high = s.From == nil || diff > *s.From, s.To == nil || diff <= *s.To
+		}
+		if low && high {
+			return *s.Adjustment, true
+		}
+	}
+	return 0, false
+}
+
+func TestABackstopCoversEveryShortfallAndThenRests(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		f := follower{spot: "web", base: rapid.IntRange(0, 50).Draw(t, "base"), reach: rapid.IntRange(1, 3000).Draw(t, "reach"), b: Backstop{}.settled()}
+		up, down := f.up(), f.down()
+		if len(up.Steps) > maxSteps || len(down.Steps) > maxSteps {
+			t.Fatalf("%d and %d steps, AWS takes %d", len(up.Steps), len(down.Steps), maxSteps)
+		}
+		short := rapid.IntRange(0, f.reach).Draw(t, "short")
+		standing := rapid.IntRange(f.base, f.base+f.reach).Draw(t, "standing")
+		switch {
+		case f.base+short > standing:
+			got, ok := act(up, f.shortfall(), float64(short))
+			if !ok || got < f.base+short || got > f.base+f.reach {
+				t.Fatalf("a shortfall of %d above base %d sets %d (%t)", short, f.base, got, ok)
+			}
+			standing = got
+		case f.base+short == standing:
+			return
+		}
+		// What the down policy then sets must not call for growth again.
+		got, ok := act(down, f.excess(), float64(short))
+		if !ok || got < f.base+short || got > max(standing, f.base+short*2) && got > standing {
+			t.Fatalf("with %d standing and %d short above base %d, shrinking sets %d (%t)", standing, short, f.base, got, ok)
+		}
+	})
+}
+
+func TestHeadroomGoesWhereTheSizeComesFrom(t *testing.T) {
+	t.Parallel()
+	head := "version: 2\nregion: us-east-1\ngroups: {web: {capacity: {min: 4, max: 10, desired: initial:8, headroom: 25}, "
+	fixed := Expand(mustParse(t, head+"schedules: {day: {cron: '0 8 * * *', min: 6, max: 9}}}}")).Groups["web"]
+	if got := []int{*fixed.Capacity.Min, *fixed.Capacity.Max, fixed.Capacity.Desired.N, *fixed.Schedules["day"].Min, *fixed.Schedules["day"].Max}; !slices.Equal(got, []int{5, 10, 10, 8, 9}) {
+		t.Errorf("sizes of a group without tracking policies: %v", got)
+	}
+	tracked := Expand(mustParse(t, head+"policies: {cpu: {track: {target: 50, predefined: ASGAverageCPUUtilization}}, up: {type: ExactCapacity, adjustment: 5}}}}")).Groups["web"]
+	if *tracked.Policies["cpu"].Track.Target != 40 || *tracked.Capacity.Min != 4 || tracked.Capacity.Desired.N != 8 {
+		t.Errorf("a tracking group: target %v, min %d", *tracked.Policies["cpu"].Track.Target, *tracked.Capacity.Min)
+	}
+}
+
+func TestModesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"capacity: {mode: spot}":                                                           "expected one of on_demand, mixed, backstop",
+		"capacity: {mode: backstop}":                                                       "max (mode backstop) is needed",
+		"capacity: {mode: backstop, min: 0, max: 2, on_demand_base: 2}":                    "needs a max over on_demand_base",
+		"capacity: {on_demand_base: 1}":                                                    "it belongs to mode mixed or backstop",
+		"capacity: {mode: mixed, max: 2, on_demand_base: 3}":                               "expected 0 to max, got 3",
+		"capacity: {mode: mixed, backstop: {}}":                                            "it belongs to mode backstop",
+		"capacity: {headroom: -1}":                                                         "expected 0 to 300 percent",
+		"capacity: {mode: mixed}, mixed: {on_demand_base: 1}":                              "the base is capacity.on_demand_base",
+		"capacity: {mode: on_demand}, mixed: {on_demand_percentage: 5}":                    "decides mixed.on_demand_percentage",
+		"capacity: {mode: mixed}, launch: {spot_price: '1'}":                               "mixed.spot_max_price is the limit",
+		"capacity: {mode: backstop, min: 0, max: 2, backstop: {period: 90}}":               "autoscale.yaml:3:70: groups.web.capacity.backstop.period: expected a multiple of 60",
+		"capacity: {mode: backstop, min: 0, max: 2, backstop: {share: 0}}":                 "expected 1 to 100 percent",
+		"capacity: {mode: backstop, min: 0, max: 2, backstop: {down_after: 99999}}":        "a day in all at most",
+		"capacity: {mode: backstop, min: 0, max: 2}}, web-backstop: {metrics: []":          "it is the name of the on-demand half of web",
+		"policies: {p: {track: {target: 1, queries: [{id: M, namespace: n, metric: m}]}}}": `id "M": expected a lower-case letter`,
+		"policies: {p: {type: ExactCapacity, adjustment: 1}}, alarms: {a: {queries: [{id: m, namespace: n, metric: m}], period: 60, comparison: '>', threshold: 1, policy: p}}": "stand in each query",
+	} {
+		_, err := Parse("autoscale.yaml", []byte("version: 2\nregion: us-east-1\ngroups: {web: {"+text+"}}\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
