@@ -1,8 +1,11 @@
 // Package asg is an Auto Scaling service over HTTP, with as much of EC2
 // (launch templates, images) and CloudWatch (alarms) as a group needs. It
 // keeps every field as it was sent, pages its lists, numbers its calls and
-// refuses what AWS refuses; it launches nothing, but lists one instance for
-// each unit of desired capacity.
+// refuses what AWS refuses. Its groups hold instances: made-up ones, or those
+// that Machines launches.
+//
+// Time is a clock that is given. With made-up machines the groups are brought
+// to its now before every call; with others only Tick does so.
 //
 // Auto Scaling and EC2 are spoken in AWS's Query protocols, CloudWatch in
 // Smithy RPC v2 CBOR, as the SDK speaks to the real ones.
@@ -26,21 +29,32 @@ type Call struct {
 	Code    string // of the error; "" when it was done
 }
 
-// Service is the handler. Its zero value is not ready: use New.
+// Service is the handler. Its zero value is not ready: use New or With.
 type Service struct {
-	mu     sync.Mutex
-	now    func() time.Time
+	ticking sync.Mutex // held by a tick; before mu
+	telling sync.Mutex // held while news is told; before mu
+
+	mu        sync.Mutex
+	now       func() time.Time
+	machines  Machines
+	madeUp    bool // machines are
+	parallel  int
+	templates resolver
+	notify    func(Change)
+	news      []Change
+	moved     bool // since the last round began
+
 	serial int
 	calls  []Call
 	faults map[string][]string // action to the codes of its next calls; "" passes
 
-	groups    map[string]*node
+	groups    map[string]*group
 	configs   map[string]*node
 	policies  map[string]*node // by group and name, as the next two
 	schedules map[string]*node
 	hooks     map[string]*node
-	notices   map[string]*node // by group, topic and event
-	templates map[string]*template
+	notices   map[string]*node     // by group, topic and event
+	versions  map[string]*template // the service's own launch templates
 	images    map[string]Image
 	alarms    map[string]map[string]any
 }
@@ -52,11 +66,22 @@ type Image struct {
 	Tags    map[string]string
 }
 
-// New returns an empty service. now is its clock.
-func New(now func() time.Time) *Service {
-	return &Service{now: now, faults: map[string][]string{}, groups: map[string]*node{}, configs: map[string]*node{}, policies: map[string]*node{},
-		schedules: map[string]*node{}, hooks: map[string]*node{}, notices: map[string]*node{}, templates: map[string]*template{},
+// New returns an empty service of its own with made-up machines. now is its clock.
+func New(now func() time.Time) *Service { return With(Config{Now: now}) }
+
+// With returns an empty service.
+func With(c Config) *Service {
+	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, faults: map[string][]string{}, groups: map[string]*group{}, configs: map[string]*node{}, policies: map[string]*node{},
+		schedules: map[string]*node{}, hooks: map[string]*node{}, notices: map[string]*node{}, versions: map[string]*template{},
 		images: map[string]Image{}, alarms: map[string]map[string]any{}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.machines == nil {
+		s.machines, s.madeUp = &madeUp{states: map[string]string{}}, true
+	}
+	s.templates = resolver{s: s, other: c.Templates, mu: &sync.Mutex{}, seen: map[TemplateRef]Template{}}
+	return s
 }
 
 // AddImage makes an image known.
@@ -105,9 +130,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.deliver()
 	if r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.forward()
 		s.serveCloudWatch(w, r, body)
 		return
 	}
@@ -122,6 +149,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		service = "autoscaling"
 	}
 	action := form.Get("Action")
+	s.prepare(r.Context(), in)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forward()
 	out, err := s.answer(service, action, in)
 	writeXML(w, service, action, out, err)
 }
@@ -134,7 +165,9 @@ func (s *Service) answer(service, action string, in *node) (*node, error) {
 	var out *node
 	if err == nil {
 		table := s.autoScaling()
-		if service == "ec2" {
+		if service == "ec2" && s.templates.other != nil {
+			table = nil // somebody else's
+		} else if service == "ec2" {
 			table = s.ec2()
 		}
 		if op := table[action]; op != nil {

@@ -46,12 +46,12 @@ func (s *Service) autoScaling() map[string]operation {
 		"DetachLoadBalancerTargetGroups":     s.detach("TargetGroupARNs"),
 		"AttachLoadBalancers":                s.attach("LoadBalancerNames"),
 		"DetachLoadBalancers":                s.detach("LoadBalancerNames"),
-		"DescribeScalingActivities":          func(*node) (*node, error) { return fields("Activities", list()), nil },
+		"DescribeScalingActivities":          s.describeActivities,
 	}
 }
 
 // group finds the group that a call names.
-func (s *Service) group(in *node) (*node, error) {
+func (s *Service) group(in *node) (*group, error) {
 	name := in.str("AutoScalingGroupName")
 	if g := s.groups[name]; g != nil {
 		return g, nil
@@ -87,8 +87,10 @@ func (s *Service) createGroup(in *node) (*node, error) {
 	}
 	tags := g.all("Tags")
 	g.set("Tags", list())
-	s.groups[name] = g
-	setTags(g, name, tags)
+	made := &group{node: g, name: name}
+	s.groups[name] = made
+	setTags(made, name, tags)
+	made.why(fmt.Sprintf("At %s a user request created an AutoScalingGroup changing the desired capacity from 0 to %d.", causeTime(s.now()), g.number("DesiredCapacity")))
 	return nil, nil
 }
 
@@ -117,7 +119,11 @@ func (s *Service) updateGroup(in *node) (*node, error) {
 	if err := s.checkGroup(g); err != nil {
 		return nil, err
 	}
-	s.groups[in.str("AutoScalingGroupName")] = g
+	if was, is := old.number("DesiredCapacity"), g.number("DesiredCapacity"); was != is {
+		old.why(fmt.Sprintf("At %s a user request update of AutoScalingGroup constraints to min: %d, max: %d, desired: %d changing the desired capacity from %d to %d.",
+			causeTime(s.now()), g.number("MinSize"), g.number("MaxSize"), is, was, is))
+	}
+	old.node = g
 	return nil, nil
 }
 
@@ -136,13 +142,13 @@ func (s *Service) checkGroup(g *node) error {
 		}
 		return nil
 	}
-	t := s.findTemplate(spec.str("LaunchTemplateId"), spec.str("LaunchTemplateName"))
-	if t == nil || t.version(spec.str("Version")) == nil {
-		return invalid("the launch template or its version does not exist")
+	t, err := s.templates.known(refOf(spec))
+	if err != nil {
+		return invalid(err.Error())
 	}
 	full := spec.copy()
-	full.set("LaunchTemplateId", text(t.id))
-	full.set("LaunchTemplateName", text(t.name))
+	full.set("LaunchTemplateId", text(t.ID))
+	full.set("LaunchTemplateName", text(t.Name))
 	if m := g.get("MixedInstancesPolicy"); m != nil {
 		inner := m.get("LaunchTemplate").copy()
 		inner.set("LaunchTemplateSpecification", full)
@@ -164,10 +170,14 @@ func (s *Service) deleteGroup(in *node) (*node, error) {
 	if p := g.str("DeletionProtection"); p == "prevent-all-deletion" || force && p == "prevent-force-deletion" {
 		return nil, &refusal{"ResourceInUse", "deletion protection is on", 400}
 	}
-	if g.number("DesiredCapacity") > 0 && !force {
-		return nil, &refusal{"ResourceInUse", "the group has instances", 400}
+	if len(g.members) > 0 && !force {
+		return nil, &refusal{"ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.", 400}
 	}
-	delete(s.groups, name)
+	g.deleting = true
+	g.set("Status", text("Delete in progress"))
+	if len(g.members) == 0 {
+		delete(s.groups, name)
+	}
 	for _, m := range []map[string]*node{s.policies, s.schedules, s.hooks, s.notices} {
 		for k := range m {
 			if strings.HasPrefix(k, name+"\x00") {
@@ -182,18 +192,23 @@ func (s *Service) describeGroups(in *node) (*node, error) {
 	wanted := in.texts("AutoScalingGroupNames")
 	var found []*node
 	for _, g := range sorted(s.groups) {
-		if len(wanted) > 0 && !slices.Contains(wanted, g.str("AutoScalingGroupName")) || !matches(g, in.all("Filters")) {
+		if len(wanted) > 0 && !slices.Contains(wanted, g.name) || !matches(g, in.all("Filters")) {
 			continue
 		}
-		g = g.copy()
-		g.set("Instances", instances(g))
-		found = append(found, g)
+		shown, members := g.copy(), list()
+		for _, m := range g.members {
+			if m.id != "" {
+				members.items = append(members.items, m.describe())
+			}
+		}
+		shown.set("Instances", members)
+		found = append(found, shown)
 	}
 	return page("AutoScalingGroups", found, in, 50)
 }
 
 // matches applies filters on tags.
-func matches(g *node, filters []*node) bool {
+func matches(g *group, filters []*node) bool {
 	for _, f := range filters {
 		name, values := f.str("Name"), f.texts("Values")
 		if !slices.ContainsFunc(g.all("Tags"), func(t *node) bool {
@@ -206,24 +221,6 @@ func matches(g *node, filters []*node) bool {
 		}
 	}
 	return true
-}
-
-// instances lists one instance in service for each unit of desired capacity.
-func instances(g *node) *node {
-	out := list()
-	for i := range g.number("DesiredCapacity") {
-		zone := "us-east-1a"
-		if zones := g.texts("AvailabilityZones"); len(zones) > 0 {
-			zone = zones[i%len(zones)]
-		}
-		n := fields("InstanceId", fmt.Sprintf("i-%017x", i+1), "AvailabilityZone", zone, "LifecycleState", "InService",
-			"HealthStatus", "Healthy", "ProtectedFromScaleIn", g.str("NewInstancesProtectedFromScaleIn"))
-		if t := g.get("LaunchTemplate"); t != nil {
-			n.set("LaunchTemplate", t)
-		}
-		out.items = append(out.items, n)
-	}
-	return out
 }
 
 // page cuts a list to MaxRecords from NextToken.

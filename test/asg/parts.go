@@ -30,7 +30,7 @@ func (s *Service) describe(store map[string]*node, name string) operation {
 }
 
 // setTags writes tags on g, which is called name.
-func setTags(g *node, name string, tags []*node) {
+func setTags(g *group, name string, tags []*node) {
 	have := slices.Clone(g.all("Tags"))
 	for _, t := range tags {
 		t = t.copy()
@@ -42,7 +42,7 @@ func setTags(g *node, name string, tags []*node) {
 	g.set("Tags", list(have...))
 }
 
-func (s *Service) eachTag(in *node, do func(g, tag *node)) error {
+func (s *Service) eachTag(in *node, do func(g *group, tag *node)) error {
 	for _, t := range in.all("Tags") {
 		g := s.groups[t.str("ResourceId")]
 		if g == nil {
@@ -54,11 +54,11 @@ func (s *Service) eachTag(in *node, do func(g, tag *node)) error {
 }
 
 func (s *Service) putTags(in *node) (*node, error) {
-	return nil, s.eachTag(in, func(g, t *node) { setTags(g, t.str("ResourceId"), []*node{t}) })
+	return nil, s.eachTag(in, func(g *group, t *node) { setTags(g, t.str("ResourceId"), []*node{t}) })
 }
 
 func (s *Service) deleteTags(in *node) (*node, error) {
-	return nil, s.eachTag(in, func(g, t *node) {
+	return nil, s.eachTag(in, func(g *group, t *node) {
 		rest := slices.DeleteFunc(slices.Clone(g.all("Tags")), func(o *node) bool { return o.str("Key") == t.str("Key") })
 		g.set("Tags", list(rest...))
 	})
@@ -160,7 +160,7 @@ func (s *Service) deleteNotices(in *node) (*node, error) {
 
 // change adds and removes items of a list that are known by field; an empty
 // field means that items are plain text.
-func change(g *node, name, field string, add []*node, remove []string) {
+func change(g *group, name, field string, add []*node, remove []string) {
 	id := func(n *node) string {
 		if field == "" {
 			return n.text

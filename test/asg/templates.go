@@ -15,17 +15,25 @@ type template struct {
 	versions []*node
 }
 
-// version finds one by number, $Latest or $Default ("" is the default).
-func (t *template) version(which string) *node {
-	n := t.normal
-	if which == "$Latest" {
-		n = len(t.versions)
-	} else if which != "" && which != "$Default" {
-		var err error
-		if n, err = strconv.Atoi(which); err != nil {
-			return nil
-		}
+// number is that of a version by number, $Latest or $Default ("" is the
+// default); 0 when it is none of them.
+func (t *template) number(which string) int {
+	switch which {
+	case "$Latest":
+		return len(t.versions)
+	case "", "$Default":
+		return t.normal
 	}
+	n, err := strconv.Atoi(which)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// version finds one as number does.
+func (t *template) version(which string) *node {
+	n := t.number(which)
 	if n < 1 || n > len(t.versions) {
 		return nil
 	}
@@ -33,7 +41,7 @@ func (t *template) version(which string) *node {
 }
 
 func (s *Service) findTemplate(id, name string) *template {
-	for _, t := range s.templates {
+	for _, t := range s.versions {
 		if id != "" && t.id == id || id == "" && t.name == name {
 			return t
 		}
@@ -55,7 +63,7 @@ func (s *Service) ec2() map[string]operation {
 
 func (s *Service) createTemplate(in *node) (*node, error) {
 	name := in.str("LaunchTemplateName")
-	if s.templates[name] != nil {
+	if s.versions[name] != nil {
 		return nil, &refusal{"InvalidLaunchTemplateName.AlreadyExistsException", "a template of the name " + name + " is there", 400}
 	}
 	if err := checkData(in.get("LaunchTemplateData")); err != nil {
@@ -63,7 +71,7 @@ func (s *Service) createTemplate(in *node) (*node, error) {
 	}
 	t := &template{id: fmt.Sprintf("lt-%017x", s.next()), name: name, normal: 1}
 	t.versions = []*node{in.get("LaunchTemplateData")}
-	s.templates[name] = t
+	s.versions[name] = t
 	return fields("launchTemplate", t.summary()), nil
 }
 
@@ -128,7 +136,7 @@ func (s *Service) deleteTemplate(in *node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	delete(s.templates, t.name)
+	delete(s.versions, t.name)
 	return fields("launchTemplate", t.summary()), nil
 }
 
@@ -159,7 +167,7 @@ func answered(in *node) *node {
 // describeVersions needs no name when it is asked for $Latest or $Default:
 // then it covers all templates.
 func (s *Service) describeVersions(in *node) (*node, error) {
-	all := sorted(s.templates)
+	all := sorted(s.versions)
 	if in.has("LaunchTemplateId") || in.has("LaunchTemplateName") {
 		t, err := s.named(in)
 		if err != nil {

@@ -1,0 +1,81 @@
+package asg
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status codes of activities, as DescribeScalingActivities names them.
+const (
+	statusInProgress = "InProgress"
+	statusPreService = "PreInService"
+	statusSuccessful = "Successful"
+	statusFailed     = "Failed"
+)
+
+// activity is one entry of a group's history.
+type activity struct {
+	id, description, cause string
+	start, end             time.Time
+	status, message        string
+	progress               int
+	zone, subnet           string
+}
+
+// causeTime is how causes write a time.
+func causeTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// begin writes a new activity down.
+func (s *Service) begin(g *group, description, cause, status string) *activity {
+	a := &activity{id: s.uuid(), description: description, cause: cause, start: s.now(), status: status}
+	g.activities = slices.Insert(g.activities, 0, a)
+	return a
+}
+
+// finish ends an activity, once.
+func (s *Service) finish(a *activity, status, message string) {
+	if a == nil || !a.end.IsZero() {
+		return
+	}
+	a.status, a.message, a.end, a.progress = status, message, s.now(), 100
+}
+
+// uuid numbers things in the shape that AWS gives them.
+func (s *Service) uuid() string {
+	return fmt.Sprintf("%08x-0000-4000-8000-%012x", s.next(), s.serial)
+}
+
+// because joins the group's reasons with what was done about them.
+func (s *Service) because(g *group, what string) string {
+	return strings.Join(append(slices.Clone(g.reasons), fmt.Sprintf("At %s %s", causeTime(s.now()), what)), " ")
+}
+
+func (s *Service) describeActivities(in *node) (*node, error) {
+	var found []*node
+	for _, g := range sorted(s.groups) {
+		if name := in.str("AutoScalingGroupName"); name != "" && name != g.name {
+			continue
+		}
+		for _, a := range g.activities {
+			if ids := in.texts("ActivityIds"); len(ids) == 0 || slices.Contains(ids, a.id) {
+				found = append(found, a.describe(g))
+			}
+		}
+	}
+	return page("Activities", found, in, 100)
+}
+
+func (a *activity) describe(g *group) *node {
+	n := fields("ActivityId", a.id, "AutoScalingGroupName", g.name, "AutoScalingGroupARN", g.str("AutoScalingGroupARN"), "Description", a.description,
+		"Cause", a.cause, "StartTime", stamp(a.start), "StatusCode", a.status, "Progress", a.progress,
+		"Details", fmt.Sprintf(`{"Subnet ID":%q,"Availability Zone":%q}`, a.subnet, a.zone))
+	if !a.end.IsZero() {
+		n.set("EndTime", text(stamp(a.end)))
+	}
+	if a.message != "" {
+		n.set("StatusMessage", text(a.message))
+	}
+	return n
+}

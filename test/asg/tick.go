@@ -1,0 +1,144 @@
+package asg
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// effect is something done to machines: do runs with no lock held, done
+// writes down afterwards what came of it.
+type effect struct {
+	do   func(ctx context.Context) error
+	done func(err error)
+}
+
+// rounds of deciding and doing in one tick are bounded, so that a broken decision ends.
+const rounds = 20
+
+// Tick brings every group to now: it looks at the machines, decides, acts,
+// and decides again until nothing is left to do. Ticks take their turns. Its
+// error says what could not be looked at; the groups go on without it.
+func (s *Service) Tick(ctx context.Context) error {
+	s.ticking.Lock()
+	defer s.ticking.Unlock()
+	var failed error
+	for range rounds {
+		err := s.look(ctx)
+		failed = errors.Join(failed, err)
+		s.mu.Lock()
+		work, moved := s.advance()
+		s.mu.Unlock()
+		results := perform(ctx, s.parallel, work)
+		s.mu.Lock()
+		for i, w := range work {
+			w.done(results[i])
+		}
+		s.mu.Unlock()
+		s.deliver()
+		if !moved && len(work) == 0 || ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(failed, ctx.Err())
+}
+
+// perform does work, so many effects at a time.
+func perform(ctx context.Context, parallel int, work []effect) []error {
+	results := make([]error, len(work))
+	slots := make(chan struct{}, max(parallel, 1))
+	var wg sync.WaitGroup
+	for i, w := range work {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			results[i] = w.do(ctx)
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// look asks what the machines of all groups are.
+func (s *Service) look(ctx context.Context) error {
+	s.mu.Lock()
+	var ids []string
+	for _, g := range s.groups {
+		for _, m := range g.members {
+			if m.id != "" {
+				ids = append(ids, m.id)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.Sort(ids)
+	states, err := s.machines.States(ctx, ids)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.see(ids, states)
+	return nil
+}
+
+// see writes down the states of machines that were asked for.
+func (s *Service) see(asked []string, states map[string]string) {
+	for _, g := range s.groups {
+		for _, m := range g.members {
+			if _, ok := slices.BinarySearch(asked, m.id); !ok {
+				continue
+			}
+			if m.ec2 = states[m.id]; m.ec2 == "" {
+				m.ec2 = gone
+			}
+		}
+	}
+}
+
+// forward is Tick for a service with made-up machines, which cannot block: it
+// runs under the lock, before every call is answered.
+func (s *Service) forward() {
+	if !s.madeUp {
+		return
+	}
+	ctx := context.Background()
+	for range rounds {
+		var ids []string
+		for _, g := range s.groups {
+			for _, m := range g.members {
+				ids = append(ids, m.id)
+			}
+		}
+		slices.Sort(ids)
+		states, _ := s.machines.States(ctx, ids) // of made-up machines it cannot fail
+		s.see(ids, states)
+		work, moved := s.advance()
+		for _, w := range work {
+			w.done(w.do(ctx))
+		}
+		if !moved && len(work) == 0 {
+			return
+		}
+	}
+}
+
+// deliver tells the news, oldest first, with no lock held but its own.
+func (s *Service) deliver() {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.mu.Lock()
+	news := s.news
+	s.news = nil
+	s.mu.Unlock()
+	if s.notify == nil {
+		return
+	}
+	for _, c := range news {
+		s.notify(c)
+	}
+}
