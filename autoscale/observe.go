@@ -16,6 +16,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -94,7 +95,7 @@ func refused(what string, err error) error {
 	if awserr.IsAuth(err) {
 		next = "give the caller the rights listed in docs/iam/autoscalectl.json"
 	}
-	return fault.Newf(fault.AWS, next, "%s: %w", what, err)
+	return fault.Newf(fault.AWS, next, "%s: %w", what, awsfault.Brief(err))
 }
 
 // reader is one observation under way.

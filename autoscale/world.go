@@ -47,6 +47,7 @@ type GroupsAPI interface {
 
 // GroupsReader is the part of Auto Scaling that a plan needs.
 type GroupsReader interface {
+	StatusReader
 	DescribeAutoScalingGroups(context.Context, *as.DescribeAutoScalingGroupsInput, ...func(*as.Options)) (*as.DescribeAutoScalingGroupsOutput, error)
 	DescribeLaunchConfigurations(context.Context, *as.DescribeLaunchConfigurationsInput, ...func(*as.Options)) (*as.DescribeLaunchConfigurationsOutput, error)
 	DescribePolicies(context.Context, *as.DescribePoliciesInput, ...func(*as.Options)) (*as.DescribePoliciesOutput, error)

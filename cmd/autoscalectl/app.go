@@ -28,6 +28,8 @@ type deps struct {
 	cliapp.Process
 	world    func(context.Context, awscfg.Options) (autoscale.World, error)
 	terminal func() bool // both ends are a person's
+	colors   func() bool // standard output is a terminal
+	size     func() (columns, rows int)
 	now      func() time.Time
 }
 
@@ -38,7 +40,7 @@ func newApp(d deps) *cli.App {
 		Description: "The file (autoscale.yaml) describes every group whole; what it leaves out is left alone, an empty list means none.\n" +
 			"`autoscalectl [FILE]` is `autoscalectl apply [FILE]`. plan says what apply would do, and why.\n" +
 			"docs/autoscale.md shows both formats of the file.",
-		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d),
+		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d), watchCommand(d),
 			pruneCommand(d), destroyCommand(d)},
 	}
 }
@@ -83,6 +85,9 @@ func commonOf(c *cli.Context, file string) (common, error) {
 		if output, err = cliapp.OutputOf(c); err != nil {
 			return common{}, err
 		}
+		if c.Bool("json") {
+			output = cliapp.JSON
+		}
 	}
 	if file == "" {
 		file = defaultFile
@@ -124,6 +129,7 @@ func (d deps) connect(ctx context.Context, o common, region string) (autoscale.W
 
 // planned is a plan with what it was made from.
 type planned struct {
+	file     string
 	spec     autoscale.Spec
 	world    autoscale.World
 	observed autoscale.Observed
@@ -131,7 +137,7 @@ type planned struct {
 }
 
 func (d deps) plan(ctx context.Context, o common, opt autoscale.DiffOptions) (planned, error) {
-	var p planned
+	p := planned{file: o.file}
 	var err error
 	if p.spec, err = d.load(o); err != nil {
 		return p, err
@@ -149,7 +155,7 @@ func (d deps) plan(ctx context.Context, o common, opt autoscale.DiffOptions) (pl
 // execute shows a plan, asks, and carries it out.
 func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error {
 	if o.output != cliapp.JSON {
-		if err := printPlan(d.Stdout, p.plan); err != nil {
+		if err := printPlan(d.Stdout, d.paints(o), p.plan); err != nil {
 			return err
 		}
 	}

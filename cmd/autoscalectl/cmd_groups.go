@@ -3,10 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -118,81 +114,4 @@ func pruneCommand(d deps) *cli.Command {
 			return d.execute(c.Context, o, c.Bool("yes"), planned{world: w, plan: p})
 		},
 	}
-}
-
-// groupStatus is one group in the JSON of status.
-type groupStatus struct {
-	Group     string               `json:"group"`
-	Exists    bool                 `json:"exists"`
-	Min       int                  `json:"min"`
-	Max       int                  `json:"max"`
-	Desired   int                  `json:"desired"`
-	Template  string               `json:"template"`
-	Version   string               `json:"version"`
-	Instances []autoscale.Instance `json:"instances"`
-}
-
-func statusCommand(d deps) *cli.Command {
-	return &cli.Command{
-		Name:      "status",
-		Usage:     "list the groups of the file and their instances by state, health and version",
-		ArgsUsage: "[FILE]",
-		Flags:     []cli.Flag{profileFlag(), cliapp.OutputFlag()},
-		Action: func(c *cli.Context) error {
-			o, err := fileOf(c)
-			if err != nil {
-				return err
-			}
-			s, err := d.load(o)
-			if err != nil {
-				return err
-			}
-			w, err := d.connect(c.Context, o, s.Region)
-			if err != nil {
-				return err
-			}
-			seen, err := autoscale.Observe(c.Context, w, s)
-			if err != nil {
-				return err
-			}
-			return d.printStatus(o, s, seen)
-		},
-	}
-}
-
-func (d deps) printStatus(o common, s autoscale.Spec, seen autoscale.Observed) error {
-	all := []groupStatus{}
-	for _, name := range s.Names() {
-		one := groupStatus{Group: name, Instances: []autoscale.Instance{}}
-		if live, ok := seen.Groups[name]; ok {
-			one = groupStatus{name, true, *live.Capacity.Min, *live.Capacity.Max, live.Desired, live.Template, live.Version, append(one.Instances, live.Instances...)}
-		}
-		all = append(all, one)
-	}
-	if o.output == cliapp.JSON {
-		return printJSON(d.Stdout, all)
-	}
-	tw := tabwriter.NewWriter(d.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "GROUP\tMIN\tMAX\tDESIRED\tVERSION\tINSTANCES")
-	for _, g := range all {
-		if !g.Exists {
-			fmt.Fprintf(tw, "%s\t-\t-\t-\t-\tdoes not exist\n", g.Group)
-			continue
-		}
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%s\t%s\n", g.Group, g.Min, g.Max, g.Desired, strings.TrimSpace(g.Template+" "+g.Version), tally(g.Instances))
-	}
-	return printed(0, tw.Flush())
-}
-
-// tally counts instances that are alike.
-func tally(all []autoscale.Instance) string {
-	counts := map[string]int{}
-	for _, i := range all {
-		counts[fmt.Sprintf("%s %s of version %s", i.State, i.Health, cmp.Or(i.Version, "?"))]++
-	}
-	var out []string
-	for _, what := range slices.Sorted(maps.Keys(counts)) {
-		out = append(out, fmt.Sprintf("%d %s", counts[what], what))
-	}
-	return cmp.Or(strings.Join(out, ", "), "none")
 }

@@ -21,30 +21,45 @@ func planCommand(d deps) *cli.Command {
 		Usage:     "say what apply would change, and why; needs only read rights",
 		ArgsUsage: "[FILE]",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "exit-code", Usage: "end with code 10 when there is something to change"},
+			&cli.BoolFlag{Name: "json", Usage: "the same as --output json", DisableDefaultText: true}, &cli.StringFlag{Name: "html", Usage: "write the plan as a page to `PATH` as well"},
 			resetFlag(), profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
 			o, err := fileOf(c)
 			if err != nil {
 				return err
 			}
+			if err := checkPage(c.String("html")); err != nil {
+				return err
+			}
 			p, err := d.plan(c.Context, o, autoscale.DiffOptions{ResetCapacity: c.Bool("reset-capacity")})
 			if err != nil {
 				return err
 			}
-			if o.output == cliapp.JSON {
-				if p.plan.Changes == nil {
-					p.plan.Changes = []autoscale.Change{}
+			if page := c.String("html"); page != "" {
+				if err := writePage(page, viewOf(p, d.now())); err != nil {
+					return err
 				}
-				err = printJSON(d.Stdout, p.plan)
-			} else {
-				err = printPlan(d.Stdout, p.plan)
 			}
-			if err == nil && c.Bool("exit-code") && !p.plan.Empty() {
+			if err := d.printPlanned(o, p.plan); err != nil {
+				return err
+			}
+			if c.Bool("exit-code") && !p.plan.Empty() {
 				return fault.New(fault.Changes, "autoscalectl apply "+o.file, errors.New("the plan has "+changes(len(p.plan.Changes))))
 			}
-			return err
+			return nil
 		},
 	}
+}
+
+// printPlanned prints a plan in the form that was asked for.
+func (d deps) printPlanned(o common, p autoscale.Plan) error {
+	if o.output != cliapp.JSON {
+		return printPlan(d.Stdout, d.paints(o), p)
+	}
+	if p.Changes == nil {
+		p.Changes = []autoscale.Change{}
+	}
+	return printJSON(d.Stdout, p)
 }
 
 func applyCommand(d deps) *cli.Command {

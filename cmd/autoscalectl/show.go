@@ -8,43 +8,102 @@ import (
 	"bakehouse/autoscale"
 )
 
-func changes(n int) string {
+func changes(n int) string { return many(n, "change") }
+
+func many(n int, one string) string {
 	if n == 1 {
-		return "1 change"
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d changes", n)
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// sign says at a glance what a change does: + something new, - something that
+// goes, ~ all else.
+func sign(c autoscale.Change) string {
+	for _, taking := range []string{"delete", "detach", "disable"} {
+		if strings.HasPrefix(string(c.Kind), taking) {
+			return "-"
+		}
+	}
+	if strings.HasPrefix(string(c.Kind), "create") || strings.HasPrefix(string(c.Kind), "put") && fresh(c.Fields) {
+		return "+"
+	}
+	return "~"
+}
+
+// fresh says that nothing was there before.
+func fresh(fields []autoscale.Field) bool {
+	for _, f := range fields {
+		if f.Before != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func signColor(sign string) color { return map[string]color{"+": green, "-": red, "~": yellow}[sign] }
+
+// tallyOf counts a plan's changes by sign, and its groups.
+func tallyOf(p autoscale.Plan) (signs map[string]int, groups int) {
+	signs = map[string]int{}
+	seen := map[string]bool{}
+	for _, c := range p.Changes {
+		signs[sign(c)]++
+		seen[c.Group] = true
+	}
+	return signs, len(seen)
+}
+
+// total is a plan in one line: 4 changes in 1 group: 3 new, 1 changed.
+func total(p autoscale.Plan) string {
+	signs, groups := tallyOf(p)
+	var parts []string
+	for _, s := range []struct{ sign, word string }{{"+", "new"}, {"~", "changed"}, {"-", "gone"}} {
+		if n := signs[s.sign]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s.word))
+		}
+	}
+	return fmt.Sprintf("%s in %s: %s", changes(len(p.Changes)), many(groups, "group"), strings.Join(parts, ", "))
 }
 
 // printPlan shows a plan group by group, with before, after and reason.
-func printPlan(w io.Writer, p autoscale.Plan) error {
+func printPlan(w io.Writer, p painter, plan autoscale.Plan) error {
 	var b strings.Builder
 	group := ""
-	for _, c := range p.Changes {
+	for _, c := range plan.Changes {
 		if c.Group != group {
 			group = c.Group
-			fmt.Fprintf(&b, "%s\n", group)
+			fmt.Fprintf(&b, "%s\n", p.in(bold, group))
 		}
-		fmt.Fprintf(&b, "  %s %s: %s\n", c.Kind, c.Name, c.Reason)
+		s := sign(c)
+		fmt.Fprintf(&b, "  %s %s: %s\n", p.in(signColor(s), s+" "+string(c.Kind)), c.Name, p.in(dim, c.Reason))
 		for _, f := range c.Fields {
-			showField(&b, f)
+			showField(&b, p, s, f)
 		}
 	}
-	if p.Empty() {
+	if plan.Empty() {
 		b.WriteString("Nothing to change: AWS matches the file.\n")
 	} else {
-		fmt.Fprintf(&b, "%s.\n", changes(len(p.Changes)))
+		fmt.Fprintf(&b, "%s.\n", p.in(bold, total(plan)))
 	}
 	return printed(io.WriteString(w, b.String()))
 }
 
-func showField(b *strings.Builder, f autoscale.Field) {
+// showField shows a field: its value where something is new or goes, both
+// values where it changes, the lines that differ where it is a text.
+func showField(b *strings.Builder, p painter, sign string, f autoscale.Field) {
 	if !strings.Contains(f.Before+f.After, "\n") {
-		fmt.Fprintf(b, "      %s: %s -> %s\n", f.Path, orNone(f.Before), orNone(f.After))
+		if sign != "~" && (f.Before == "" || f.After == "") {
+			fmt.Fprintf(b, "      %s: %s\n", f.Path, p.in(signColor(sign), f.Before+f.After))
+			return
+		}
+		fmt.Fprintf(b, "      %s: %s -> %s\n", f.Path, p.in(red, orNone(f.Before)), p.in(green, orNone(f.After)))
 		return
 	}
 	fmt.Fprintf(b, "      %s:\n", f.Path)
-	for _, line := range textDiff(f.Before, f.After) {
-		fmt.Fprintf(b, "        %s\n", line)
+	for _, l := range folded(textDiff(f.Before, f.After)) {
+		line := strings.TrimRight(l.mark+" "+l.text, " ")
+		fmt.Fprintf(b, "        %s\n", p.in(map[string]color{"+": green, "-": red, "…": dim}[l.mark], line))
 	}
 }
 
@@ -53,44 +112,4 @@ func orNone(s string) string {
 		return "(none)"
 	}
 	return s
-}
-
-// textDiff lists the lines of both texts, marked - for gone, + for new and a
-// blank for kept, by the longest common subsequence.
-func textDiff(before, after string) []string {
-	a, b := lines(before), lines(after)
-	common := make([][]int, len(a)+1)
-	for i := range common {
-		common[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if common[i][j] = max(common[i+1][j], common[i][j+1]); a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			}
-		}
-	}
-	var out []string
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			out = append(out, "  "+a[i])
-			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
-			out = append(out, "- "+a[i])
-			i++
-		default:
-			out = append(out, "+ "+b[j])
-			j++
-		}
-	}
-	return out
-}
-
-func lines(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 }

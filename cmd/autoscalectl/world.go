@@ -15,7 +15,7 @@ import (
 
 func realDeps(p cliapp.Process) deps {
 	return deps{Process: p, world: connect, now: time.Now,
-		terminal: p.Interactive}
+		terminal: p.Interactive, colors: func() bool { return cliapp.IsTerminal(p.Stdout) }, size: func() (int, int) { return cliapp.Size(p.Stdout) }}
 }
 
 // connect makes the clients, after a look for credentials.

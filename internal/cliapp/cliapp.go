@@ -50,15 +50,21 @@ func IsTerminal(w io.Writer) bool {
 
 // Columns returns how wide the terminal w is; 0 when it is none.
 func Columns(w io.Writer) int {
+	columns, _ := Size(w)
+	return columns
+}
+
+// Size returns how wide and how high the terminal w is; 0, 0 when it is none.
+func Size(w io.Writer) (columns, rows int) {
 	f, ok := w.(*os.File)
 	if !ok {
-		return 0
+		return 0, 0
 	}
-	columns, _, err := term.GetSize(int(f.Fd()))
+	columns, rows, err := term.GetSize(int(f.Fd()))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return columns
+	return columns, rows
 }
 
 // Main runs the tool in the real process and returns its exit code.

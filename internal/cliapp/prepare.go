@@ -93,7 +93,7 @@ func unknownCommand(commands []*cli.Command) cli.ActionFunc {
 // remember notes whether the command was asked for JSON before it runs.
 func remember(action cli.ActionFunc, asJSON *bool) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		*asJSON = c.String(outputName) == string(JSON)
+		*asJSON = c.String(outputName) == string(JSON) || c.Bool("json")
 		return action(c)
 	}
 }
