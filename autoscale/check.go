@@ -81,6 +81,7 @@ func (c *checker) group(at, name string, g Group, region string) {
 		c.policy(at+".policies."+key, g.Policies[key])
 	}
 	c.alarms(at, name, g)
+	c.sugars(at, g, region)
 	for _, key := range slices.Sorted(maps.Keys(g.Schedules)) {
 		c.schedule(at+".schedules."+key, g.Schedules[key])
 	}
@@ -135,6 +136,9 @@ func (c *checker) launch(at string, g Group) {
 }
 
 func (c *checker) policy(at string, p Policy) {
+	if p.sugar() != "" {
+		return // see sugars
+	}
 	c.oneOf(at+".type", p.Type, "ChangeInCapacity", "ExactCapacity", "PercentChangeInCapacity")
 	switch {
 	case p.Track != nil && (p.Adjustment != nil || p.Steps != nil || p.Type != nil):
@@ -166,6 +170,7 @@ func (c *checker) track(at string, t Track) {
 		c.say(at, "give one of predefined, metric and queries")
 	}
 	c.needs(at, map[string]bool{"target": t.Target != nil, "namespace": t.Metric == nil || t.Namespace != nil})
+	c.trackPeriods(at, t)
 	if t.Queries != nil {
 		c.queries(at+".queries", t.Queries)
 	}
@@ -195,6 +200,7 @@ func (c *checker) queries(at string, all []Query) {
 	if returned != 1 {
 		c.say(at, "exactly one query returns data, the others say return: false; here %d do", returned)
 	}
+	c.math(at, all)
 }
 
 func (c *checker) alarms(at, group string, g Group) {
@@ -202,6 +208,7 @@ func (c *checker) alarms(at, group string, g Group) {
 	for _, label := range slices.Sorted(maps.Keys(g.Alarms)) {
 		a, p := g.Alarms[label], at+".alarms."+label
 		c.watched(p, a)
+		c.alarmPeriods(p, a)
 		c.oneOf(p+".comparison", a.Comparison, ">", "<", ">=", "<=")
 		policy, known := g.Policies[val(a.Policy)]
 		if !known {
@@ -232,7 +239,7 @@ func (c *checker) watched(at string, a Alarm) {
 }
 
 func (c *checker) schedule(at string, s Schedule) {
-	c.needs(at, map[string]bool{"cron or start": s.Cron != nil || s.Start != nil, "min, max or desired": s.Min != nil || s.Max != nil || s.Desired != nil})
+	c.needs(at, map[string]bool{"cron, start or hours": s.Cron != nil || s.Start != nil || s.Hours != nil, "min, max or desired": s.Min != nil || s.Max != nil || s.Desired != nil})
 	if s.Cron != nil {
 		if _, err := parseCron(*s.Cron); err != nil {
 			c.say(at+".cron", "%v", err)

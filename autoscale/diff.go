@@ -20,11 +20,13 @@ type DiffOptions struct {
 // reasons. It asks and writes nothing. A group that cannot be made is an
 // error that says what the file lacks.
 func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
-	var p Plan
+	p := Plan{Warnings: s.Warnings, Promises: promises(s)}
 	s = Expand(s)
+	reads := s.collected()
+	p.Warnings = append(slices.Clone(p.Warnings), o.silent(s)...)
 	for _, name := range s.Names() {
 		live, exists := o.Groups[name]
-		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, owner: s.Owner}
+		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, owner: s.Owner, reads: reads[name]}
 		if err := d.group(); err != nil {
 			return Plan{}, err
 		}
@@ -43,6 +45,7 @@ type differ struct {
 	opt    DiffOptions
 	plan   *Plan
 	owner  string
+	reads  []string  // group metrics that expressions of the file read
 	use    launchUse // what the group shall launch from, once launch has decided
 }
 
@@ -59,6 +62,9 @@ func (d *differ) group() error {
 		return fault.Newf(fault.Check, "wait until AWS has deleted it, then run this again", "planning %s: the group is being deleted (%s)", d.name, d.live.Status)
 	}
 	if err := d.resolve(); err != nil {
+		return err
+	}
+	if err := d.lookUp(); err != nil {
 		return err
 	}
 	if !d.exists {

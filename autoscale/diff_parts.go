@@ -94,9 +94,14 @@ func (d *differ) balancing() {
 		func(ctx context.Context, r *run, k Kind, what []string) error { return r.classic(ctx, k, what) })
 }
 
-// switches are the metrics collected and the processes suspended.
+// switches are the metrics collected and the processes suspended. Metrics that
+// an expression reads are switched on even where the file has no list.
 func (d *differ) switches() {
-	d.sets("metrics", d.want.Metrics, d.live.Metrics, EnableMetrics, DisableMetrics,
+	metrics := d.want.Metrics
+	if metrics == nil {
+		metrics = slices.Concat(d.live.Metrics, d.reads)
+	}
+	d.sets("metrics", metrics, d.live.Metrics, EnableMetrics, DisableMetrics,
 		func(ctx context.Context, r *run, k Kind, what []string) error { return r.metrics(ctx, k, what) })
 	d.sets("suspended", d.want.Suspended, d.live.Suspended, Suspend, Resume,
 		func(ctx context.Context, r *run, k Kind, what []string) error { return r.processes(ctx, k, what) })
@@ -248,6 +253,7 @@ func (d *differ) schedules() {
 		}
 		if f := compare("schedules."+key, want, have); len(f) > 0 {
 			full := overlay(have, d.want.Schedules[key])
+			full.TimeZone = want.TimeZone // absent it is UTC, not what was there
 			d.add(PutSchedule, key, "the scheduled action differs from the file", f, func(ctx context.Context, r *run) error { return r.putSchedule(ctx, key, full) })
 		}
 	}

@@ -114,6 +114,10 @@ type Policy struct {
 	Warmup     *int    `yaml:"warmup"` // seconds, step scaling and target tracking
 	Enabled    *bool   `yaml:"enabled"`
 	Track      *Track  `yaml:"track"` // target tracking
+
+	Queue    *Queue    `yaml:"queue" aws:"-" doc:"keep the time that messages wait in an SQS queue acceptable; becomes target tracking"`
+	Requests *Requests `yaml:"requests_per_target" aws:"-" doc:"keep the requests per instance of a target group at a number; becomes target tracking"`
+	Latency  *Latency  `yaml:"latency" aws:"-" doc:"add instances when a load balancer's targets answer slowly; becomes two step policies"`
 }
 
 // Step is one interval of a step policy; bounds are relative to the alarm's
@@ -183,6 +187,8 @@ type Schedule struct {
 	Min      *int    `yaml:"min"`
 	Max      *int    `yaml:"max"`
 	Desired  *int    `yaml:"desired"`
+
+	Hours *Hours `yaml:"hours" aws:"-" doc:"hours of days in place of cron; becomes two scheduled actions"`
 }
 
 // Hook is a lifecycle hook.

@@ -22,16 +22,19 @@ const PartTag = "bakehouse:autoscale-group"
 // Backstop says how the on-demand half of a group in mode backstop follows
 // the spot half.
 type Backstop struct {
-	Period        *int  `yaml:"period"`         // seconds between two looks, a multiple of 60: group metrics come once a minute; 60
-	UpAfter       *int  `yaml:"up_after"`       // periods with a shortfall before the backstop grows; 1
-	DownAfter     *int  `yaml:"down_after"`     // periods with more than needed before it shrinks; 15
-	Share         *int  `yaml:"share"`          // percent of the spot half's max that the backstop may replace; 100
-	CountStarting *bool `yaml:"count_starting"` // spot capacity that is starting counts as there; true
+	Period        *int  `yaml:"period" aws:"-" doc:"seconds between two looks, a multiple of 60, as group metrics come once a minute; 60 when absent"`
+	UpAfter       *int  `yaml:"up_after" aws:"-" doc:"periods with a shortfall before the backstop grows; 1 when absent"`
+	DownAfter     *int  `yaml:"down_after" aws:"-" doc:"periods with more than needed before it shrinks; 10 when absent"`
+	Share         *int  `yaml:"share" aws:"-" doc:"percent of the spot half's max that the backstop may replace; 100 when absent"`
+	CountStarting *bool `yaml:"count_starting" aws:"-" doc:"whether spot capacity that is starting counts as there; true when absent"`
 }
 
-// settled is b with its defaults.
+// settled is b with its defaults. Shrinking begins before the 15 minutes after
+// which target tracking scales in: a backstop that lingers takes load off the
+// spot half, which would shrink by it
+// (docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html).
 func (b Backstop) settled() Backstop {
-	return Backstop{or(b.Period, 60), or(b.UpAfter, 1), or(b.DownAfter, 15), or(b.Share, 100), or(b.CountStarting, true)}
+	return Backstop{or(b.Period, 60), or(b.UpAfter, 1), or(b.DownAfter, 10), or(b.Share, 100), or(b.CountStarting, true)}
 }
 
 // Expand writes out what a file says in short: one group with mode backstop
@@ -44,11 +47,13 @@ func Expand(s Spec) Spec {
 	for _, name := range s.Names() {
 		maps.Copy(out.Groups, expandGroup(name, s.Groups[name]))
 	}
+	out.collect()
 	return out
 }
 
 // expandGroup is one written group as AWS shall have it, by name in AWS.
 func expandGroup(name string, g Group) map[string]Group {
+	g = g.sugared(name)
 	if g.Capacity == nil {
 		return map[string]Group{name: g}
 	}
@@ -111,9 +116,8 @@ func above(n *int, base int) *int {
 func (g Group) onDemandHalf(name string, base int, b Backstop) Group {
 	c := *g.Capacity
 	c.Rebalance, c.Min, c.Desired = nil, ptr(base), &Desired{N: base}
-	reach := 0
-	if g.Capacity.Max != nil {
-		reach = int(math.Ceil(float64(max(*g.Capacity.Max-base, 0)**b.Share) / 100))
+	reach := b.reach(val(c.Max) - base)
+	if c.Max != nil {
 		c.Max = ptr(base + reach)
 	}
 	g.Capacity, g.PartOf = &c, &name
@@ -132,6 +136,12 @@ func (g Group) onDemandHalf(name string, base int, b Backstop) Group {
 	g.Policies = map[string]Policy{"up": f.up(), "down": f.down()}
 	g.Alarms = map[string]Alarm{"shortfall": f.shortfall(), "excess": f.excess()}
 	return g
+}
+
+// reach is how many units above its base the on-demand half may have, beside
+// a spot half of at most spot units.
+func (b Backstop) reach(spot int) int {
+	return int(math.Ceil(float64(max(spot, 0)**b.Share) / 100))
 }
 
 // withHeadroom makes a group larger than demand asks for: by percent. Where

@@ -60,6 +60,7 @@ func (f follower) down() Policy {
 		last := out.Steps[len(out.Steps)-1]
 		out.Steps = append(out.Steps, Step{last.To, ptr(float64(n - f.reach)), ptr(f.base + n)})
 	}
+	out.Steps[len(out.Steps)-1].To = nil
 	return out
 }
 

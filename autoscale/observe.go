@@ -60,6 +60,8 @@ type Observed struct {
 	At        time.Time
 	Groups    map[string]Live
 	Templates map[string]Versions // by name
+	Targets   map[string]Target   // target groups by name and by ARN, where the file looks one up
+	Silent    []Silence           // metrics that policies and alarms read and that have no data
 	Images    map[string]string   // reference as in the file to id; a missing image is absent
 }
 
@@ -70,7 +72,7 @@ const pageSize = 100
 // the number of calls grows with pages, not with groups, except that hooks
 // can only be asked for group by group and only are where a file manages them.
 func Observe(ctx context.Context, w World, s Spec) (Observed, error) {
-	o := Observed{At: w.Now(), Groups: map[string]Live{}, Templates: map[string]Versions{}, Images: map[string]string{}}
+	o := Observed{At: w.Now(), Groups: map[string]Live{}, Templates: map[string]Versions{}, Images: map[string]string{}, Targets: map[string]Target{}}
 	r := reader{w, &o, Expand(s)}
 	for _, step := range []struct {
 		what string
@@ -78,11 +80,13 @@ func Observe(ctx context.Context, w World, s Spec) (Observed, error) {
 	}{
 		{"groups", r.groups}, {"launch templates", r.templates}, {"launch configurations", r.configs}, {"policies", r.policies},
 		{"alarms", r.alarms}, {"scheduled actions", r.schedules}, {"notifications", r.notices}, {"hooks", r.hooks}, {"images", r.images},
+		{"target groups", r.targets},
 	} {
 		if err := step.do(ctx); err != nil {
 			return Observed{}, refused("reading "+step.what, err)
 		}
 	}
+	r.probe(ctx)
 	return o, nil
 }
 

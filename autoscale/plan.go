@@ -56,7 +56,9 @@ type Change struct {
 
 // Plan is what makes AWS match a file.
 type Plan struct {
-	Changes []Change `json:"changes"`
+	Changes  []Change  `json:"changes"`
+	Warnings []Warning `json:"warnings,omitempty"`
+	Promises []Promise `json:"promises,omitempty"` // of groups that use spot
 }
 
 // Empty says that there is nothing to do.

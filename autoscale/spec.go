@@ -16,6 +16,9 @@ type Spec struct {
 	Region  string
 	Owner   string // marks the groups that prune may delete; "" marks none
 	Groups  map[string]Group
+	// Warnings are what can be said of the file without asking anybody; it is
+	// valid nevertheless.
+	Warnings []Warning
 }
 
 // Names lists the groups in order.
@@ -69,7 +72,11 @@ func Parse(file string, b []byte) (Spec, error) {
 			return Spec{}, err
 		}
 	}
-	return spec, checkSpec(d, spec)
+	if err := checkSpec(d, spec); err != nil {
+		return Spec{}, err
+	}
+	spec.Warnings = warn(d, spec)
+	return spec, nil
 }
 
 func (f fileV2) spec(d *decoder) (Spec, error) {

@@ -7,6 +7,7 @@ import (
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 )
 
 // World is what this room needs of AWS. Readers alone are enough for Observe.
@@ -14,7 +15,10 @@ type World struct {
 	Groups GroupsAPI
 	EC2    EC2API
 	Alarms AlarmsAPI
-	Now    func() time.Time
+	// Balancers names the load balancer of a target group; it is asked where a
+	// file says lookup.
+	Balancers BalancersAPI
+	Now       func() time.Time
 	// Sleep waits between tries, or ends with ctx.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
@@ -65,8 +69,15 @@ type EC2API interface {
 	ModifyLaunchTemplate(context.Context, *ec2.ModifyLaunchTemplateInput, ...func(*ec2.Options)) (*ec2.ModifyLaunchTemplateOutput, error)
 }
 
+// BalancersAPI is the part of Elastic Load Balancing that is read here.
+type BalancersAPI interface {
+	DescribeTargetGroups(context.Context, *elbv2.DescribeTargetGroupsInput, ...func(*elbv2.Options)) (*elbv2.DescribeTargetGroupsOutput, error)
+}
+
 // AlarmsAPI is the part of CloudWatch behind a group.
 type AlarmsAPI interface {
+	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
+	ListMetrics(context.Context, *cloudwatch.ListMetricsInput, ...func(*cloudwatch.Options)) (*cloudwatch.ListMetricsOutput, error)
 	DescribeAlarms(context.Context, *cloudwatch.DescribeAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error)
 	PutMetricAlarm(context.Context, *cloudwatch.PutMetricAlarmInput, ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricAlarmOutput, error)
 	DeleteAlarms(context.Context, *cloudwatch.DeleteAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DeleteAlarmsOutput, error)

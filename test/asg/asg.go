@@ -48,15 +48,16 @@ type Service struct {
 	calls  []Call
 	faults map[string][]string // action to the codes of its next calls; "" passes
 
-	groups    map[string]*group
-	configs   map[string]*node
-	policies  map[string]*node // by group and name, as the next two
-	schedules map[string]*node
-	hooks     map[string]*node
-	notices   map[string]*node     // by group, topic and event
-	versions  map[string]*template // the service's own launch templates
-	images    map[string]Image
-	alarms    map[string]map[string]any
+	groups       map[string]*group
+	configs      map[string]*node
+	policies     map[string]*node // by group and name, as the next two
+	schedules    map[string]*node
+	hooks        map[string]*node
+	notices      map[string]*node // by group, topic and event
+	targetGroups []TargetGroup
+	versions     map[string]*template // the service's own launch templates
+	images       map[string]Image
+	alarms       map[string]map[string]any
 }
 
 // Image is what DescribeImages knows.
@@ -147,6 +148,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	service := "ec2"
 	if form.Get("Version") == "2011-01-01" {
 		service = "autoscaling"
+	} else if form.Get("Version") == "2015-12-01" {
+		service = "elasticloadbalancing"
 	}
 	action := form.Get("Action")
 	s.prepare(r.Context(), in)
@@ -165,7 +168,9 @@ func (s *Service) answer(service, action string, in *node) (*node, error) {
 	var out *node
 	if err == nil {
 		table := s.autoScaling()
-		if service == "ec2" && s.templates.other != nil {
+		if service == "elasticloadbalancing" {
+			table = s.balancing()
+		} else if service == "ec2" && s.templates.other != nil {
 			table = nil // somebody else's
 		} else if service == "ec2" {
 			table = s.ec2()
