@@ -20,7 +20,7 @@ type DiffOptions struct {
 // reasons. It asks and writes nothing. A group that cannot be made is an
 // error that says what the file lacks.
 func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
-	p := Plan{Warnings: s.Warnings, Promises: promises(s)}
+	p := Plan{Warnings: s.Warnings, Promises: Promises(s)}
 	s = Expand(s)
 	reads := s.collected()
 	p.Warnings = append(slices.Clone(p.Warnings), o.silent(s)...)
@@ -54,7 +54,7 @@ type differ struct {
 type launchUse struct{ template, version string }
 
 func (d *differ) add(k Kind, name, reason string, fields []Field, do func(context.Context, *run) error) {
-	d.plan.Changes = append(d.plan.Changes, Change{d.name, k, name, fields, reason, do})
+	d.plan.Changes = append(d.plan.Changes, Change{Group: d.name, Kind: k, Name: name, Fields: fields, Reason: reason, PartOf: val(d.want.PartOf), do: do})
 }
 
 func (d *differ) group() error {

@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,19 +23,14 @@ const alarmRest = "namespace: AWS/EC2, metric: CPUUtilization, threshold: 70.5, 
 // fieldCases have every field of the file once: the value to apply to a group
 // that exists, and another one. Below each path stands what to write.
 func fieldCases() map[string][2]string {
-	return map[string][2]string{
+	cases := modeCases()
+	maps.Copy(cases, map[string][2]string{
 		"alarms.a.comparison": {"'>=', " + alarmRest, "'<', " + alarmRest},
 		"alarms.a.missing":    {"breaching, comparison: '>', " + alarmRest, "ignore, comparison: '>', " + alarmRest},
 		"alarms.a.datapoints": {"2, evaluation_periods: 3, statistic: Maximum, comparison: '>', " + alarmRest, "1, evaluation_periods: 2, statistic: Sum, comparison: '<=', " + alarmRest},
 		"alarms.a.dimensions": {"{LoadBalancer: app/x}, unit: Percent, comparison: '>', " + alarmRest, "{}, unit: Count, comparison: '>', " + alarmRest},
 		"alarms.a.name":       {"hand made, comparison: '>', " + alarmRest, "renamed, comparison: '>', " + alarmRest},
 
-		"alarms.a.queries": {"[{id: m, namespace: N, metric: M, statistic: Sum, period: 60, return: false}, {id: e, expression: m / 2}], comparison: '>', threshold: 1, policy: up", "[{id: e, namespace: N, metric: M, statistic: Sum, period: 60}], comparison: '>', threshold: 1, policy: up"},
-
-		"part_of":                         {"shop", "store"},
-		"capacity.mode":                   {"mixed, on_demand_base: 1", "on_demand"},
-		"capacity.headroom":               {"50, mode: mixed, on_demand_base: 2", "200"},
-		"capacity.backstop":               {"{period: 120, up_after: 2, down_after: 5, share: 50, count_starting: false}, mode: backstop", "{}, mode: backstop, on_demand_base: 1"},
 		"capacity.min":                    {"2", "0"},
 		"capacity.max":                    {"6", "5"},
 		"capacity.desired":                {"enforce:2", "enforce:3"},
@@ -86,11 +82,6 @@ func fieldCases() map[string][2]string {
 		"policies.p.track":                {"{target: 50, predefined: ASGAverageCPUUtilization}", "{target: 60.5, predefined: ALBRequestCountPerTarget, label: app/x/1/targetgroup/y/2, disable_scale_in: true}"},
 		"policies.p.track.metric":         {"M, target: 1, namespace: N, statistic: Sum, unit: Count, period: 10, dimensions: {Queue: q}", "M2, target: 1, namespace: N, statistic: Average"},
 		"policies.p.track.queries":        {"[{id: m, namespace: N, metric: M, statistic: Sum, period: 60, unit: Count, label: l, dimensions: {Q: a}, return: false}, {id: e, expression: m / 2, period: 10}], target: 5", "[{id: e, namespace: N, metric: M, statistic: Sum}], target: 5"},
-		"policies.p.queue":                {"{name: jobs, latency: 60, seconds_per_message: 2}", "{url: 'https://sqs.us-east-1.amazonaws.com/123456789012/mail', latency: 10.5, seconds_per_message: 0.1, disable_scale_in: true}"},
-		"policies.p.queue.arn":            {"'arn:aws:sqs:us-east-1:123456789012:jobs', latency: 60, seconds_per_message: 2", "'arn:aws:sqs:us-east-1:123456789012:mail', latency: 60, seconds_per_message: 2"},
-		"policies.p.requests_per_target":  {"{target: 1000, target_group: web}", "{target: 500, target_group: 'arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/0123456789abcdef', disable_scale_in: true}"},
-		"policies.p.latency":              {"{target: 0.5, target_group: web}", "{target: 0.4, target_group: web, statistic: p90, after: 5, relaxed: 0.1, relaxed_after: 30}"},
-		"schedules.s.hours":               {"{from: '08:00', to: '18:30', days: MON-FRI}, time_zone: Europe/Berlin, min: 2", "{from: '22:00', to: '06:00', outside: {min: 0, max: 3, desired: 1}}, max: 4, desired: 2"},
 		"schedules":                       {"{night: {cron: '0 20 * * *', min: 1, max: 3, desired: 1}}", "{}"},
 		"schedules.s.time_zone":           {"Europe/Berlin, cron: '0 8 * * *', min: 1", "Etc/UTC, cron: '0 8 * * *', min: 1"},
 		"schedules.s.start":               {"'2026-12-01T08:00:00Z', desired: 2", "'2026-12-02T08:00:00Z', desired: 2"},
@@ -103,7 +94,8 @@ func fieldCases() map[string][2]string {
 		"protection.deletion":             {"prevent-all-deletion", "none"},
 		"metrics":                         {"[GroupInServiceInstances, GroupDesiredCapacity]", "[]"},
 		"suspended":                       {"[AZRebalance]", "[]"},
-	}
+	})
+	return cases
 }
 
 // with puts value at path beneath a group of its own, which the base file's

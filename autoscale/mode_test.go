@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -82,6 +83,23 @@ func TestABackstopIsAppliedOnceAndBelongsToItsFile(t *testing.T) {
 	p, foreign, err := Prune(t.Context(), c.w, s, PruneOptions{MaxShare: 1})
 	if err != nil || !p.Empty() || len(foreign) != 0 {
 		t.Errorf("prune would take %s, lists %v, %v", summary(p), foreign, err)
+	}
+}
+
+func TestStatusOfAWrittenGroupIsThatOfBothHalves(t *testing.T) {
+	t.Parallel()
+	spot, demand := live("web", 2, "InService Healthy 2"), live("web-backstop", 1, "InService Healthy 2")
+	for _, g := range []*astypes.AutoScalingGroup{&spot, &demand} {
+		g.Tags = []astypes.TagDescription{{Key: ptr(PartTag), Value: ptr("web")}}
+	}
+	b := &board{groups: []astypes.AutoScalingGroup{spot, demand, live("other", 1)}}
+	all := b.read(t, "web")
+	if len(all) != 2 || all["web-backstop"].PartOf != "web" || b.calls["groups"] != 2 {
+		t.Errorf("%d groups in %d reads: %+v", len(all), b.calls["groups"], all)
+	}
+	b.groups = b.groups[:1]
+	if all := b.read(t, "web"); all["web-backstop"].Well() {
+		t.Error("a half that is gone is no trouble")
 	}
 }
 

@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -50,6 +51,7 @@ type Change struct {
 	Name   string  `json:"name"` // of what is changed, as AWS calls it
 	Fields []Field `json:"fields,omitempty"`
 	Reason string  `json:"reason"`
+	PartOf string  `json:"part_of,omitempty"` // the written group, where AWS has several groups for it
 
 	do func(context.Context, *run) error
 }
@@ -64,13 +66,13 @@ type Plan struct {
 // Empty says that there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Changes) == 0 }
 
-// sort puts changes in order: group after group, and within one as the kinds
-// stand.
+// Written is the group that the file has, of which Group may be one half.
+func (c Change) Written() string { return cmp.Or(c.PartOf, c.Group) }
+
+// sort puts changes in order: group after group, one half of a written group
+// after the other, and within one as the kinds stand.
 func (p *Plan) sort() {
 	slices.SortStableFunc(p.Changes, func(a, b Change) int {
-		if c := strings.Compare(a.Group, b.Group); c != 0 {
-			return c
-		}
-		return order(a.Kind) - order(b.Kind)
+		return cmp.Or(strings.Compare(a.Written(), b.Written()), strings.Compare(a.Group, b.Group), order(a.Kind)-order(b.Kind))
 	})
 }

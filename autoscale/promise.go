@@ -20,13 +20,18 @@ type Promise struct {
 	For       time.Duration `json:"-"`
 	Seconds   int           `json:"seconds"` // For
 	After     float64       `json:"after"`   // percent
+	AtMax     float64       `json:"at_max"`  // the shortfall when max is wanted, in percent
+	Max       int           `json:"max"`
 	Reasons   []string      `json:"reasons"`
 }
 
 // String is the promise in one line.
 func (p Promise) String() string {
-	text := fmt.Sprintf("%s (%s): shortfall at most %.0f %% for at most %s when %d of at least %d spot pools in use is lost at once; worst at %d units",
-		p.Group, p.Mode, math.Ceil(p.Shortfall), p.For, p.Losses, p.Pools, p.At)
+	text := fmt.Sprintf("%s (%s): shortfall at most %.0f %% for at most %s when %d of at least %d spot pools in use is lost at once",
+		p.Group, p.Mode, math.Ceil(p.Shortfall), p.For, p.Losses, p.Pools)
+	if math.Ceil(p.Shortfall) > math.Ceil(p.AtMax) {
+		text += fmt.Sprintf(" (at %d units; at %d units %.0f %%)", p.At, p.Max, math.Ceil(p.AtMax))
+	}
 	if p.After > 0 {
 		text += fmt.Sprintf("; then at most %.0f %% until spot is back", math.Ceil(p.After))
 	}
@@ -78,6 +83,7 @@ func PromiseOf(name string, g Group, opt PromiseOptions) (p Promise, ok bool) {
 	if p.At == 0 {
 		p.At = *c.Max
 	}
+	p.Max, p.AtMax = *c.Max, r.shortfall(*c.Max, 0)
 	p.reasons(r, c)
 	if mode == BackstopMode {
 		p.backstop(r, c, boot)
@@ -153,8 +159,9 @@ func (p *Promise) mixed(r risk, c Capacity, boot time.Duration, rebalance bool) 
 	}
 }
 
-// promises are those of all groups of a file, as it is written.
-func promises(s Spec) []Promise {
+// Promises are those of all groups of a file, as it is written; an expanded
+// one has none left.
+func Promises(s Spec) []Promise {
 	var out []Promise
 	for _, name := range s.Names() {
 		if p, ok := PromiseOf(name, s.Groups[name], PromiseOptions{}); ok {

@@ -38,7 +38,7 @@ func TestPromises(t *testing.T) {
 		t.Errorf("a group without spot promises %s", p)
 	}
 	p, _ := PromiseOf("web", mustParse(t, web("capacity: {mode: backstop, min: 30, max: 30}, "+three)).Groups["web"], PromiseOptions{})
-	if got := p.String(); got != "web (backstop): shortfall at most 34 % for at most 6m0s when 1 of at least 3 spot pools in use is lost at once; worst at 30 units" {
+	if got := p.String(); got != "web (backstop): shortfall at most 34 % for at most 6m0s when 1 of at least 3 spot pools in use is lost at once" {
 		t.Errorf("it reads %s", got)
 	}
 }

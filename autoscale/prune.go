@@ -115,27 +115,36 @@ func Destroy(name string, live Live, reason string) (Change, []string) {
 	}
 	slices.Sort(blockers)
 	fields := []Field{{"capacity.desired", fmt.Sprint(live.Desired), ""}}
-	return Change{Group: name, Kind: DeleteGroup, Name: name, Fields: fields, Reason: reason, do: func(ctx context.Context, r *run) error {
+	return Change{Group: name, Kind: DeleteGroup, Name: name, Fields: fields, Reason: reason, PartOf: val(live.PartOf), do: func(ctx context.Context, r *run) error {
 		return r.deleteGroup(ctx, live)
 	}}, blockers
 }
 
-// DestroyGroup reads one group and plans its deletion. Blockers are an error
-// that lists them.
+// DestroyGroup reads one group and plans its deletion; of a written group that
+// is several in AWS, that of all. Blockers are an error that lists them.
 func DestroyGroup(ctx context.Context, w World, region, name string) (Plan, error) {
-	o, err := Observe(ctx, w, Spec{Region: region, Groups: map[string]Group{name: {Hooks: map[string]Hook{}}}})
+	ask := Spec{Region: region, Groups: map[string]Group{name: {Hooks: map[string]Hook{}}, name + BackstopSuffix: {Hooks: map[string]Hook{}}}}
+	o, err := Observe(ctx, w, ask)
 	if err != nil {
 		return Plan{}, err
 	}
-	live, there := o.Groups[name]
-	if !there {
+	p := Plan{}
+	for _, one := range o.Names() {
+		live := o.Groups[one]
+		if one != name && val(live.PartOf) != name {
+			continue // it only looks like a half
+		}
+		c, blockers := Destroy(one, live, "you asked for it")
+		if len(blockers) > 0 {
+			return Plan{}, blocked(one, blockers)
+		}
+		p.Changes = append(p.Changes, c)
+	}
+	if len(p.Changes) == 0 {
 		return Plan{}, fault.Newf(fault.Check, "check the name and the region "+region, "destroying %s: there is no such group", name)
 	}
-	c, blockers := Destroy(name, live, "you asked for it")
-	if len(blockers) > 0 {
-		return Plan{}, blocked(name, blockers)
-	}
-	return Plan{Changes: []Change{c}}, nil
+	p.sort()
+	return p, nil
 }
 
 // deleteGroup takes the group, then the alarms that only served it. Launch

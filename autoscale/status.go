@@ -9,6 +9,7 @@ import (
 // and trouble alone.
 type GroupStatus struct {
 	Group      string         `json:"group"`
+	PartOf     string         `json:"part_of,omitempty"` // the written group, where AWS has several groups for it
 	Exists     bool           `json:"exists"`
 	Deleting   string         `json:"deleting,omitempty"` // AWS's word for it
 	Min        int            `json:"min"`

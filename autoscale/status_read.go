@@ -77,6 +77,30 @@ func (l *look) groups(ctx context.Context) error {
 	if len(l.opt.Names) > 0 {
 		ask = slices.Collect(slices.Chunk(l.opt.Names, pageSize))
 	}
+	if err := l.describe(ctx, ask); err != nil || len(l.opt.Names) == 0 {
+		return err
+	}
+	halves := l.halves()
+	l.opt.Names = slices.Concat(l.opt.Names, halves)
+	for _, name := range halves {
+		l.all = append(l.all, GroupStatus{Group: name, Instances: []Instance{}, Activities: []Activity{}})
+	}
+	return l.describe(ctx, slices.Collect(slices.Chunk(halves, pageSize)))
+}
+
+// halves are the other groups of written groups that are several; whoever
+// asks for the written one means them, too.
+func (l *look) halves() []string {
+	var out []string
+	for _, s := range l.all {
+		if half := s.PartOf + BackstopSuffix; s.PartOf == s.Group && l.index(half) < 0 {
+			out = append(out, half)
+		}
+	}
+	return out
+}
+
+func (l *look) describe(ctx context.Context, ask [][]string) error {
 	for _, names := range ask {
 		in := &as.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: names, MaxRecords: ptr(int32(pageSize))}
 		for pages := as.NewDescribeAutoScalingGroupsPaginator(l.w.Groups, in); pages.HasMorePages(); {
@@ -94,7 +118,7 @@ func (l *look) groups(ctx context.Context) error {
 
 func (l *look) add(g astypes.AutoScalingGroup) {
 	live := liveOf(g)
-	s := GroupStatus{Group: val(g.AutoScalingGroupName), Exists: true, Deleting: live.Status, Min: int(val(g.MinSize)), Max: int(val(g.MaxSize)), Desired: live.Desired,
+	s := GroupStatus{Group: val(g.AutoScalingGroupName), PartOf: val(live.PartOf), Exists: true, Deleting: live.Status, Min: int(val(g.MinSize)), Max: int(val(g.MaxSize)), Desired: live.Desired,
 		Template: cmp.Or(live.Template, live.Config), Version: cmp.Or(live.Version, live.Config), Instances: []Instance{}, Activities: []Activity{}}
 	slices.Sort(live.Suspended)
 	s.Suspended = live.Suspended

@@ -75,3 +75,22 @@ func (s Spec) collect() {
 		s.Groups[name] = g
 	}
 }
+
+// Collection is what is switched on of one group beside the file's list.
+type Collection struct {
+	Group   string
+	Metrics []string
+}
+
+// Collecting says which group metrics a plan switches on although the file
+// has no list of them: those that expressions of the expanded file s read.
+func (s Spec) Collecting() []Collection {
+	var out []Collection
+	needed := s.collected()
+	for _, name := range s.Names() {
+		if len(needed[name]) > 0 && s.Groups[name].Metrics == nil {
+			out = append(out, Collection{name, needed[name]})
+		}
+	}
+	return out
+}

@@ -40,7 +40,7 @@ func newApp(d deps) *cli.App {
 		Description: "The file (autoscale.yaml) describes every group whole; what it leaves out is left alone, an empty list means none.\n" +
 			"`autoscalectl [FILE]` is `autoscalectl apply [FILE]`. plan says what apply would do, and why.\n" +
 			"docs/autoscale.md shows both formats of the file.",
-		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d), watchCommand(d),
+		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), expandCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d), watchCommand(d),
 			pruneCommand(d), destroyCommand(d)},
 	}
 }
@@ -160,7 +160,7 @@ func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error 
 		}
 	}
 	if p.plan.Empty() {
-		return d.result(o, nil)
+		return d.result(o, p.plan, nil)
 	}
 	if !yes {
 		if err := d.Ask(d.terminal(), fmt.Sprintf("Apply %s?", changes(len(p.plan.Changes)))); err != nil {
@@ -172,7 +172,7 @@ func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error 
 		Width: func() int { return cliapp.Columns(d.Stderr) }})
 	defer r.Close()
 	outcomes, err := p.plan.Apply(ctx, p.world, p.observed, progress{r})
-	if printed := d.result(o, outcomes); err == nil {
+	if printed := d.result(o, p.plan, outcomes); err == nil {
 		err = printed
 	}
 	return err
@@ -186,7 +186,7 @@ type outcome struct {
 }
 
 // result prints what became of each change, in JSON mode; else progress did.
-func (d deps) result(o common, outcomes []autoscale.Outcome) error {
+func (d deps) result(o common, p autoscale.Plan, outcomes []autoscale.Outcome) error {
 	if o.output != cliapp.JSON {
 		return nil
 	}
@@ -200,7 +200,10 @@ func (d deps) result(o common, outcomes []autoscale.Outcome) error {
 		}
 		all = append(all, one)
 	}
-	return printJSON(d.Stdout, map[string]any{"changes": all})
+	return printJSON(d.Stdout, struct {
+		Changes  []outcome           `json:"changes"`
+		Warnings []autoscale.Warning `json:"warnings,omitempty"`
+	}{all, p.Warnings})
 }
 
 // progress reports changes as steps.

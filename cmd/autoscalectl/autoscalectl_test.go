@@ -17,6 +17,7 @@ import (
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"bakehouse/autoscale"
 	"bakehouse/internal/awscfg"
@@ -56,7 +57,7 @@ groups:
     launch: {image: ami-1, type: t3.small, user_data: "#!/bin/sh\necho one\n"}
     network: {zones: [us-east-1a]}
     policies: {up: {type: ChangeInCapacity, adjustment: 1}}
-    alarms: {busy: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 60, policy: up}}
+    alarms: {busy: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 300, policy: up}}
     hooks: {}
     notifications: {}
     schedules: {}
@@ -71,7 +72,7 @@ func (d *desk) write(text string) {
 
 func (d *desk) world(context.Context, awscfg.Options) (autoscale.World, error) {
 	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &d.url, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
-	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Now: time.Now, Sleep: sleep}, nil
+	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Now: time.Now, Sleep: sleep}, nil
 }
 
 // run runs the tool; FILE in args stands for the file.
@@ -212,7 +213,7 @@ func TestThePolicyListsTheCallsThatAreMade(t *testing.T) {
 	calls := func(d *desk) []string {
 		var out []string
 		for _, c := range d.aws.Calls() {
-			service := map[string]string{"autoscaling": "autoscaling", "ec2": "ec2", "monitoring": "cloudwatch"}[c.Service]
+			service := map[string]string{"autoscaling": "autoscaling", "ec2": "ec2", "monitoring": "cloudwatch", "elasticloadbalancing": "elasticloadbalancing"}[c.Service]
 			out = append(out, service+":"+c.Action)
 		}
 		slices.Sort(out)
@@ -229,14 +230,16 @@ func TestThePolicyListsTheCallsThatAreMade(t *testing.T) {
 		MinSize: aws.Int32(0), MaxSize: aws.Int32(1), AvailabilityZones: []string{"us-east-1a"}}); err != nil {
 		t.Fatal(err)
 	}
+	d.aws.AddTargetGroup(asg.TargetGroup{Name: "shop", ID: "0123456789abcdef", LoadBalancers: []string{"app/shop/fedcba9876543210"}})
 	d.aws.Forget()
+	d.write(short)
 	d.want(0, "the group moves from lc to a launch template", "plan", "FILE")
 	read := policy(t, "Plan")
 	if got := calls(d); !slices.Equal(got, read) {
 		t.Errorf("a plan calls\n%v\nand docs/iam/autoscalectl.json allows\n%v", got, read)
 	}
 	d.aws.Forget()
-	for _, text := range []string{everything, strings.ReplaceAll(sample, "    schedules: {}\n", nothing), sample} {
+	for _, text := range []string{everything, strings.ReplaceAll(sample, "    schedules: {}\n", nothing), sample, short} {
 		d.write(text)
 		d.want(0, "", "apply", "--yes", "FILE")
 	}
@@ -248,6 +251,15 @@ func TestThePolicyListsTheCallsThatAreMade(t *testing.T) {
 		t.Errorf("apply and prune call\n%v\nand docs/iam/autoscalectl.json allows\n%v", got, allowed)
 	}
 }
+
+// short makes each read beside those of any plan.
+const short = sample + `    metrics: []
+  jobs:
+    capacity: {min: 1, max: 4}
+    launch: {image: ami-1, type: t3.small}
+    network: {zones: [us-east-1a]}
+    policies: {jobs: {queue: {name: jobs, latency: 60, seconds_per_message: 2}}, load: {requests_per_target: {target: 9, target_group: shop}}}
+`
 
 // everything and nothing make each write once.
 const everything = `version: 2

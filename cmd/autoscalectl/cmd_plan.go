@@ -98,7 +98,10 @@ func validateCommand(d deps) *cli.Command {
 				return err
 			}
 			if o.output == cliapp.JSON {
-				return printJSON(d.Stdout, map[string]any{"version": s.Version, "region": s.Region, "groups": s.Names()})
+				return printJSON(d.Stdout, map[string]any{"version": s.Version, "region": s.Region, "groups": s.Names(), "warnings": append([]autoscale.Warning{}, s.Warnings...)})
+			}
+			if err := printWarnings(d.Stdout, d.paints(o), s.Warnings); err != nil {
+				return err
 			}
 			format := "version 2"
 			if s.Version == 1 {

@@ -29,7 +29,7 @@ func TestThePlanCountsWhatItDoes(t *testing.T) {
 	}
 	d.want(0, "", "apply", "--yes", "FILE")
 	d.change("max: 4", "max: 5")
-	d.change("    alarms: {busy: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 60, policy: up}}\n", "    alarms: {}\n")
+	d.change("    alarms: {busy: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 300, policy: up}}\n", "    alarms: {}\n")
 	out = d.want(0, "2 changes in 1 group: 1 changed, 1 gone.", "plan", "FILE")
 	if !strings.Contains(out, "~ update group web") || !strings.Contains(out, "capacity.max: 4 -> 5\n") || !strings.Contains(out, "- delete alarm web|up|CPUUtilization") {
 		t.Errorf("the signs or values are missing:\n%s", out)

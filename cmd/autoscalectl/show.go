@@ -49,7 +49,7 @@ func tallyOf(p autoscale.Plan) (signs map[string]int, groups int) {
 	seen := map[string]bool{}
 	for _, c := range p.Changes {
 		signs[sign(c)]++
-		seen[c.Group] = true
+		seen[c.Written()] = true
 	}
 	return signs, len(seen)
 }
@@ -73,7 +73,7 @@ func printPlan(w io.Writer, p painter, plan autoscale.Plan) error {
 	for _, c := range plan.Changes {
 		if c.Group != group {
 			group = c.Group
-			fmt.Fprintf(&b, "%s\n", p.in(bold, group))
+			fmt.Fprintf(&b, "%s\n", p.in(bold, heading(c)))
 		}
 		s := sign(c)
 		fmt.Fprintf(&b, "  %s %s: %s\n", p.in(signColor(s), s+" "+string(c.Kind)), c.Name, p.in(dim, c.Reason))
@@ -86,6 +86,7 @@ func printPlan(w io.Writer, p painter, plan autoscale.Plan) error {
 	} else {
 		fmt.Fprintf(&b, "%s.\n", p.in(bold, total(plan)))
 	}
+	notes(&b, p, plan)
 	return printed(io.WriteString(w, b.String()))
 }
 

@@ -7,6 +7,7 @@ import (
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"bakehouse/autoscale"
 	"bakehouse/internal/awscfg"
@@ -27,7 +28,8 @@ func connect(ctx context.Context, o awscfg.Options) (autoscale.World, error) {
 	if err := awscfg.Check(ctx, cfg); err != nil {
 		return autoscale.World{}, err
 	}
-	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Now: time.Now, Sleep: sleep}, nil
+	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg),
+		Now: time.Now, Sleep: sleep}, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -64,6 +64,10 @@ func (s *Service) cloudWatch(action string, in map[string]any) (any, error) {
 		return map[string]any{}, nil
 	case "DescribeAlarms":
 		return s.describeAlarms(in)
+	case "GetMetricData":
+		return s.getMetricData(in)
+	case "ListMetrics":
+		return s.listMetrics(in)
 	}
 	return nil, &refusal{"InvalidAction", "there is no action " + action, 400}
 }

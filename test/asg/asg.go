@@ -55,6 +55,7 @@ type Service struct {
 	hooks        map[string]*node
 	notices      map[string]*node // by group, topic and event
 	targetGroups []TargetGroup
+	gauges       map[string]gauge
 	versions     map[string]*template // the service's own launch templates
 	images       map[string]Image
 	alarms       map[string]map[string]any
@@ -74,7 +75,7 @@ func New(now func() time.Time) *Service { return With(Config{Now: now}) }
 func With(c Config) *Service {
 	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, faults: map[string][]string{}, groups: map[string]*group{}, configs: map[string]*node{}, policies: map[string]*node{},
 		schedules: map[string]*node{}, hooks: map[string]*node{}, notices: map[string]*node{}, versions: map[string]*template{},
-		images: map[string]Image{}, alarms: map[string]map[string]any{}}
+		images: map[string]Image{}, alarms: map[string]map[string]any{}, gauges: map[string]gauge{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
