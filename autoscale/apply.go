@@ -31,14 +31,15 @@ type Progress interface {
 const tries = 6
 
 // Apply carries p out in its order. After a failure it skips the rest of that
-// group, whose later changes may lean on the failed one, and goes on with the
+// group, whose later changes may lean on the failed one, both halves of it
+// where it has two, and goes on with the
 // next: a run after the cause is gone finishes the rest. The outcomes are one
 // per change; the error names the first failure and counts the others.
 func (p Plan) Apply(ctx context.Context, w World, o Observed, progress Progress) ([]Outcome, error) {
 	var outcomes []Outcome
 	var first error
 	failed, skipped := 0, 0
-	runs := map[string]*run{}
+	runs, stopped := map[string]*run{}, map[string]bool{} // by group, and by written group
 	for _, c := range p.Changes {
 		r := runs[c.Group]
 		if r == nil {
@@ -48,7 +49,7 @@ func (p Plan) Apply(ctx context.Context, w World, o Observed, progress Progress)
 			}
 			runs[c.Group] = r
 		}
-		out := Outcome{Change: c, Skipped: r.failed || ctx.Err() != nil}
+		out := Outcome{Change: c, Skipped: stopped[c.Written()] || ctx.Err() != nil}
 		if !out.Skipped {
 			progress.Started(c)
 			started := w.Now()
@@ -60,7 +61,7 @@ func (p Plan) Apply(ctx context.Context, w World, o Observed, progress Progress)
 			skipped++
 		case out.Err != nil:
 			failed++
-			r.failed = true
+			stopped[c.Written()] = true
 			if first == nil {
 				first = out.Err
 			}
@@ -83,7 +84,6 @@ func (p Plan) Apply(ctx context.Context, w World, o Observed, progress Progress)
 type run struct {
 	w       World
 	group   string
-	failed  bool
 	version string            // of the launch template, once created
 	arns    map[string]string // of policies by name
 }

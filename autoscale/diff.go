@@ -23,7 +23,7 @@ func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
 	p := Plan{Warnings: s.Warnings, Promises: Promises(s)}
 	s = Expand(s)
 	reads := s.collected()
-	p.Warnings = append(slices.Clone(p.Warnings), o.silent(s)...)
+	p.Warnings = slices.Concat(p.Warnings, o.leftovers(), o.silent(s))
 	for _, name := range s.Names() {
 		live, exists := o.Groups[name]
 		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, owner: s.Owner, reads: reads[name]}

@@ -1,5 +1,47 @@
 package autoscale
 
+import (
+	"context"
+	"slices"
+	"strings"
+
+	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
+)
+
+// left looks for on-demand halves that a file no longer asks for: groups that
+// once were one half say so, and nobody else deletes the other.
+func (r reader) left(ctx context.Context) error {
+	var halves []string
+	for _, name := range r.o.Names() {
+		half := name + BackstopSuffix
+		if _, asked := r.s.Groups[half]; !asked && val(r.o.Groups[name].PartOf) == name {
+			halves = append(halves, half)
+		}
+	}
+	for names := range slices.Chunk(halves, pageSize) {
+		out, err := r.w.Groups.DescribeAutoScalingGroups(ctx, &as.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: names, MaxRecords: ptr(int32(pageSize))})
+		if err != nil {
+			return err
+		}
+		for _, g := range out.AutoScalingGroups {
+			if g.Status == nil { // not being deleted
+				r.o.Left = append(r.o.Left, val(g.AutoScalingGroupName))
+			}
+		}
+	}
+	return nil
+}
+
+// leftovers are the warnings about halves that were left.
+func (o Observed) leftovers() []Warning {
+	var out []Warning
+	for _, half := range o.Left {
+		out = append(out, Warning{Group: strings.TrimSuffix(half, BackstopSuffix), Key: "capacity.mode",
+			Text: half + " is left from mode backstop and still runs; prune (with an owner) or destroy takes it away"})
+	}
+	return out
+}
+
 // mode is the written mode, "" for none.
 func (g Group) mode() string { return val(val(g.Capacity).Mode) }
 

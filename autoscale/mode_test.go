@@ -86,6 +86,47 @@ func TestABackstopIsAppliedOnceAndBelongsToItsFile(t *testing.T) {
 	}
 }
 
+func TestABackstopStandsBeforeItsGroupMovesToSpot(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.apply(strings.Replace(backstopFile, "mode: backstop, min: 2, max: 12, desired: initial:4, on_demand_base: 2", "min: 2, max: 12, desired: initial:4", 1))
+	s := mustParse(t, backstopFile)
+	p, o := c.plan(s)
+	at := func(group string) int {
+		return slices.IndexFunc(p.Changes, func(c Change) bool { return c.Group == group })
+	}
+	if at("web-backstop") > at("web") {
+		t.Errorf("the order is %s", summary(p))
+	}
+	c.aws.Fail("PutScalingPolicy", "AccessDenied")
+	outcomes, err := p.Apply(t.Context(), c.w, o, silent{})
+	if err == nil || slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Change.Group == "web" && !o.Skipped }) {
+		t.Errorf("the group moves to spot although its backstop does not stand: %v", err)
+	}
+	c.apply(backstopFile)
+}
+
+func TestAHalfThatIsLeftIsSaid(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.apply(backstopFile)
+	plain := mustParse(t, strings.Replace(backstopFile, "mode: backstop", "mode: mixed", 1))
+	p, _ := c.plan(plain)
+	if !strings.Contains(warnings(p.Warnings), "web: capacity.mode: web-backstop is left from mode backstop") {
+		t.Errorf("warnings: %s", warnings(p.Warnings))
+	}
+	gone, _, err := Prune(t.Context(), c.w, plain, PruneOptions{MaxShare: 1})
+	if err != nil || len(gone.Changes) != 1 || gone.Changes[0].Group != "web-backstop" {
+		t.Fatalf("prune takes %s, %v", summary(gone), err)
+	}
+	if _, err := gone.Apply(t.Context(), c.w, Observed{}, silent{}); err != nil {
+		t.Fatal(err)
+	}
+	if p, _ := c.plan(plain); strings.Contains(warnings(p.Warnings), "is left") {
+		t.Errorf("still there: %s", warnings(p.Warnings))
+	}
+}
+
 func TestStatusOfAWrittenGroupIsThatOfBothHalves(t *testing.T) {
 	t.Parallel()
 	spot, demand := live("web", 2, "InService Healthy 2"), live("web-backstop", 1, "InService Healthy 2")

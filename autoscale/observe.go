@@ -61,6 +61,7 @@ type Observed struct {
 	Groups    map[string]Live
 	Templates map[string]Versions // by name
 	Targets   map[string]Target   // target groups by name and by ARN, where the file looks one up
+	Left      []string            // on-demand halves of groups that have no mode backstop any more
 	Silent    []Silence           // metrics that policies and alarms read and that have no data
 	Images    map[string]string   // reference as in the file to id; a missing image is absent
 }
@@ -78,7 +79,7 @@ func Observe(ctx context.Context, w World, s Spec) (Observed, error) {
 		what string
 		do   func(context.Context) error
 	}{
-		{"groups", r.groups}, {"launch templates", r.templates}, {"launch configurations", r.configs}, {"policies", r.policies},
+		{"groups", r.groups}, {"groups", r.left}, {"launch templates", r.templates}, {"launch configurations", r.configs}, {"policies", r.policies},
 		{"alarms", r.alarms}, {"scheduled actions", r.schedules}, {"notifications", r.notices}, {"hooks", r.hooks}, {"images", r.images},
 		{"target groups", r.targets},
 	} {

@@ -69,10 +69,19 @@ func (p Plan) Empty() bool { return len(p.Changes) == 0 }
 // Written is the group that the file has, of which Group may be one half.
 func (c Change) Written() string { return cmp.Or(c.PartOf, c.Group) }
 
+// half orders the halves of a written group: the on-demand one comes first,
+// so that it stands before a group that was all on demand moves to spot.
+func (c Change) half() int {
+	if c.Group == c.Written() {
+		return 1
+	}
+	return 0
+}
+
 // sort puts changes in order: group after group, one half of a written group
 // after the other, and within one as the kinds stand.
 func (p *Plan) sort() {
 	slices.SortStableFunc(p.Changes, func(a, b Change) int {
-		return cmp.Or(strings.Compare(a.Written(), b.Written()), strings.Compare(a.Group, b.Group), order(a.Kind)-order(b.Kind))
+		return cmp.Or(strings.Compare(a.Written(), b.Written()), a.half()-b.half(), strings.Compare(a.Group, b.Group), order(a.Kind)-order(b.Kind))
 	})
 }

@@ -158,8 +158,16 @@ func (w *warner) metrics(name string, g Group) {
 			}
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(g.Policies)) {
+		if m := val(val(g.Policies[key].Track).Predefined); strings.HasPrefix(m, "ASGAverage") && coarse(g) {
+			w.say("policies."+key+".track", "%s comes every 300 s without detailed monitoring, and the policy reacts as late: set launch.monitoring: true", m)
+		}
+	}
 	w.zero(g)
 }
+
+// coarse says that instances report every five minutes only.
+func coarse(g Group) bool { return g.Launch != nil && !val(g.Launch.Monitoring) }
 
 // written is g without what has a short form.
 func (g Group) written() Group {
@@ -182,7 +190,7 @@ func divided(t *Track) bool {
 func (w *warner) resolution(g Group, s source) {
 	period, namespace := *or(s.query.Period, 60), val(s.query.Namespace)
 	switch {
-	case namespace == "AWS/EC2" && period < 300 && !val(val(g.Launch).Monitoring) && g.Launch != nil:
+	case namespace == "AWS/EC2" && period < 300 && coarse(g):
 		w.say(s.key, "%s comes every 300 s without detailed monitoring, and is looked at every %d s: set launch.monitoring: true", *s.query.Metric, period)
 	case strings.HasPrefix(namespace, "AWS/") && period < 60:
 		w.say(s.key, "%s comes once a minute at best, and is looked at every %d s", *s.query.Metric, period)

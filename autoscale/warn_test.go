@@ -34,6 +34,7 @@ func TestWhatIsValidAndCannotWorkIsSaid(t *testing.T) {
 		"capacity: {min: 0}, " + track("queries: [{id: m, "+sqs+", return: false}"+running+", {id: e, expression: m / n}]"): "has no value while the group is empty",
 		"launch: {type: t3.small}, " + alarm("namespace: AWS/EC2, metric: CPUUtilization, period: 60"):                      "CPUUtilization comes every 300 s without detailed monitoring",
 		alarm("namespace: AWS/EC2, metric: CPUUtilization, period: 300, dimensions: {}"):                                    "it is not about this group",
+		"launch: {type: t3.small}, " + track("predefined: ASGAverageCPUUtilization"):                                        "ASGAverageCPUUtilization comes every 300 s without detailed monitoring",
 		alarm("namespace: AWS/SQS, metric: NumberOfMessagesSent, period: 30, dimensions: {QueueName: q}"):                   "comes once a minute at best",
 		"mixed: {types: [a, b]}": "left out, AWS means 100, which buys no spot",
 		"capacity: {mode: mixed}, mixed: {on_demand_percentage: 100}":                                 "100 buys no spot, which mode mixed is for",
