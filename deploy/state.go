@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -52,8 +51,8 @@ func (s *Store) Save(ctx context.Context, r *Rollout) error {
 
 // Load reads the state of rollout id, for going on with it.
 func (p *Publisher) Load(ctx context.Context, app, id string) (*Rollout, *Store, error) {
-	if !regexp.MustCompile(`^[0-9a-f]{12}$`).MatchString(id) {
-		return nil, nil, fault.Newf(fault.Usage, "copy it from the output of the rollout", "reading rollout %q: want the 12 digits of an id", id)
+	if err := release.CheckRollout(id); err != nil {
+		return nil, nil, err
 	}
 	key := stateKey(app, id)
 	doc, _, found, err := p.get(ctx, key, maxState)

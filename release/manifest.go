@@ -87,6 +87,9 @@ type Channel struct {
 	Serial     int64     `json:"serial"`             // 1 at first, plus 1 with every change
 	PromotedAt time.Time `json:"promoted_at"`        // UTC, whole seconds
 	PromotedBy string    `json:"promoted_by,omitempty"`
+	// Rollout is the rollout by pull that brings this build to the hosts; empty:
+	// none. Package waves says what it is.
+	Rollout string `json:"rollout,omitempty"`
 }
 
 // FirstChannel is the channel before its first promotion.
@@ -94,11 +97,11 @@ func FirstChannel(app, name string) Channel {
 	return Channel{Format: format, App: app, Name: name}
 }
 
-// Next is the channel after build is promoted on it.
+// Next is the channel after build is promoted on it, in no rollout.
 func (c Channel) Next(build ID, now time.Time, by string) Channel {
 	c.Previous, c.Build = c.Build, build
 	c.Serial++
-	c.PromotedAt, c.PromotedBy = now.UTC().Truncate(time.Second), by
+	c.PromotedAt, c.PromotedBy, c.Rollout = now.UTC().Truncate(time.Second), by, ""
 	return c
 }
 
@@ -127,6 +130,9 @@ func (c Channel) Check() error {
 	if c.PromotedAt.IsZero() {
 		return errors.New("promoted_at is missing")
 	}
+	if c.Rollout != "" {
+		return CheckRollout(c.Rollout)
+	}
 	return nil
 }
 
@@ -153,6 +159,10 @@ func marshal(what string, v any) ([]byte, error) {
 	}
 	return append(b, '\n'), nil
 }
+
+// ParseSigned reads a JSON document that may carry signatures into a struct; they
+// are for a Keyring to check.
+func ParseSigned(b []byte, into any) error { return unmarshalSigned(b, into) }
 
 // unmarshalSigned reads a document that may carry signatures.
 func unmarshalSigned(b []byte, into any) error {

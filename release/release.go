@@ -9,6 +9,7 @@
 //	APP/builds/ID/manifest.json   what it is; written after the artefact, so a build with a manifest is whole
 //	APP/channels/NAME.json        which build is live; changed by compare-and-swap only
 //	APP/history/NAME/SERIAL.json  the channel as it was, kept before it is replaced
+//	APP/pull/NAME/ROLLOUT/…       a rollout that agents carry out by themselves (package waves)
 //
 // Manifest and channel are signed (Signer, Keyring): the manifest's id is the
 // digest of the artefact, so a chain leads from a key in the image to every
@@ -52,6 +53,14 @@ func CheckName(what, name string) error {
 	}
 	return fault.Newf(fault.Usage, "use 1 to 63 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit",
 		"checking name of %s: %q is not allowed", what, name)
+}
+
+// CheckRollout refuses what is no id of a rollout: 12 hex digits.
+func CheckRollout(id string) error {
+	if regexp.MustCompile(`^[0-9a-f]{12}$`).MatchString(id) {
+		return nil
+	}
+	return fault.Newf(fault.Usage, "copy it from the output of the rollout", "reading rollout %q: want the 12 digits of an id", id)
 }
 
 // BuildsPrefix is what the keys of all builds of app begin with.

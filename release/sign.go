@@ -23,6 +23,7 @@ type Kind string
 const (
 	ManifestKind Kind = "manifest"
 	ChannelKind  Kind = "channel"
+	PlanKind     Kind = "plan" // of a rollout by pull, see package waves
 )
 
 // A signed document is the JSON document, byte by byte as it was signed, and

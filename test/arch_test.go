@@ -37,6 +37,7 @@ var rooms = []room{
 	{"reap", []string{"internal/chefapi"}, "reap compares two lists"},
 	{"autoscale", nil, "autoscale speaks only to AWS"},
 	{"release", nil, "release is a noun: what deploy writes and agent reads"},
+	{"release/waves", []string{"release"}, "the noun and the decision of a rollout that agents carry out: deploy and agent must judge alike"},
 	{"cloud-init", nil, "files left in the image, nothing else"},
 	{"internal/fault", nil, "a leaf: everybody imports it"},
 	{"internal/secret", nil, "a leaf: keys that no printing shows"},
