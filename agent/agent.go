@@ -19,6 +19,7 @@ import (
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/fault"
+	"bakehouse/release"
 )
 
 // ErrRebooting ends FirstBoot after it asked systemd for a reboot that a Chef
@@ -60,6 +61,7 @@ type Cloud struct {
 	Secrets Secrets
 	Store   Store
 	Groups  Groups
+	Papers  Papers
 	Stacks  Stacks
 }
 
@@ -124,12 +126,15 @@ func (a *Agent) completed(instanceID string) (bool, error) {
 // chain, whatever first boot has come to. It reports under Journal.Deploy. A
 // build that is not healthy makes room for the last good one, and is refused
 // (fault.Check) from then on.
-func (a *Agent) Deploy(ctx context.Context) error { return a.deploy(ctx, false) }
+func (a *Agent) Deploy(ctx context.Context) error { return a.deploy(ctx, session{}) }
 
 // DeployRefused is Deploy for a build that was refused before.
-func (a *Agent) DeployRefused(ctx context.Context) error { return a.deploy(ctx, true) }
+func (a *Agent) DeployRefused(ctx context.Context) error {
+	return a.deploy(ctx, session{retryRefused: true})
+}
 
-func (a *Agent) deploy(ctx context.Context, retryRefused bool) error {
+// deploy is Deploy with what how says of it.
+func (a *Agent) deploy(ctx context.Context, how session) error {
 	if a.conf.App == nil {
 		return fault.Newf(fault.Usage, "set apps in bakehouse.yaml and bake the image again", "deploying: the image has no app configured")
 	}
@@ -146,7 +151,8 @@ func (a *Agent) deploy(ctx context.Context, retryRefused bool) error {
 	if err != nil {
 		return err
 	}
-	s := &session{Agent: a, j: j, retryRefused: retryRefused}
+	s := &how
+	s.Agent, s.j = a, j
 	j.Deploy = &Record{State: Running, Started: a.deps.Clock.Now()}
 	for _, st := range []step{{Identify, s.identify}, {Pull, s.pull}, {Start, s.start}} {
 		j.Deploy.Stage = st.name
@@ -171,6 +177,9 @@ type session struct {
 	cloud *Cloud
 	// retryRefused says that a build that failed here before is to be tried again.
 	retryRefused bool
+	// want is the build that is to run, of those that the channel names; empty:
+	// whatever the channel says.
+	want     release.ID
 	launched     time.Time // when the app was last told to start
 	detail       string    // what the step at work has to say for its record, one line
 }

@@ -44,13 +44,15 @@ const connections = 16
 func NewCloud(a AWS) Cloud {
 	api := newAPI(a)
 	cfg := api.cfg
+	store := &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.UsePathStyle = a.Endpoint != "" // an endpoint of one's own seldom has a host name per bucket
+	})}
 	return Cloud{
 		Secrets: &secrets{api: api, inMemory: inMemory},
 		Groups:  &lifecycle{api},
 		Stacks:  &stacks{api},
-		Store: &objects{s3: s3.NewFromConfig(cfg, func(o *s3.Options) {
-			o.UsePathStyle = a.Endpoint != "" // an endpoint of one's own seldom has a host name per bucket
-		})},
+		Store:   store,
+		Papers:  store,
 	}
 }
 

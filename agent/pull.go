@@ -107,31 +107,41 @@ func storeFault(err error) error {
 	return fault.New(fault.AWS, "check the instance profile's rights on the bucket and the route to S3, then: systemctl restart bakehouse-first-boot", err)
 }
 
-// channelBuild reads which build the instance's channel points at.
+// channelBuild reads which build the instance has to run: what its channel
+// points at, or the build before where the channel's rollout was stopped.
 func (s *session) channelBuild(ctx context.Context, store Store) (release.ID, error) {
+	b, err := s.document(ctx, store, release.ChannelKey(s.conf.App.Name, s.channel()))
+	c, err := s.channelOf(b, err)
+	if err != nil {
+		return "", err
+	}
+	if s.want != "" && (s.want == c.Build || s.want == c.Previous) {
+		return s.want, nil
+	}
+	return s.unlessStopped(ctx, store, c)
+}
+
+// channelOf checks the instance's channel as it was read, and remembers it.
+func (s *session) channelOf(b []byte, err error) (release.Channel, error) {
 	app, name := s.conf.App, s.channel()
 	what := fmt.Sprintf("reading channel %s of %s", name, app.Name)
-	b, err := s.document(ctx, store, release.ChannelKey(app.Name, name))
 	if errors.Is(err, ErrNoObject) {
-		return "", fault.Newf(fault.Check, fmt.Sprintf("deployctl push DIR --app %s --channel %s", app.Name, name), "%s: %w", what, err)
+		return release.Channel{}, fault.Newf(fault.Check, fmt.Sprintf("deployctl push DIR --app %s --channel %s", app.Name, name), "%s: %w", what, err)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", what, err)
+		return release.Channel{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if err := s.trusted(release.ChannelKind, b); err != nil {
-		return "", fault.Newf(fault.Check, fmt.Sprintf("deployctl promote BUILD --app %s --channel %s --sign-key FILE", app.Name, name), "%s: %w", what, err)
+		return release.Channel{}, fault.Newf(fault.Check, fmt.Sprintf("deployctl promote BUILD --app %s --channel %s --sign-key FILE", app.Name, name), "%s: %w", what, err)
 	}
 	c, err := release.ParseChannel(b)
 	if err == nil && (c.App != app.Name || c.Name != name) {
 		err = fmt.Errorf("it says it is channel %s of %s", c.Name, c.App)
 	}
 	if err != nil {
-		return "", fault.Newf(fault.Check, fmt.Sprintf("deployctl promote BUILD --app %s --channel %s", app.Name, name), "%s: %w", what, err)
+		return release.Channel{}, fault.Newf(fault.Check, fmt.Sprintf("deployctl promote BUILD --app %s --channel %s", app.Name, name), "%s: %w", what, err)
 	}
-	if err := s.remember(c); err != nil {
-		return "", err
-	}
-	return c.Build, nil
+	return c, s.remember(c)
 }
 
 // manifest reads what build is.

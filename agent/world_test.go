@@ -160,7 +160,7 @@ func (w *world) agent() *Agent {
 	a, err := New(w.conf, Deps{
 		Root: w.root, Metadata: w, Path: []string{"/opt/chef/bin", "/usr/bin"}, Runner: w, HTTP: w, Dial: w.dial, Disk: Filesystem{}, Clock: w, ClockSet: w.clockSet, Events: w, Trace: w.trace,
 		Cloud: func(context.Context, string) (Cloud, error) {
-			return Cloud{Secrets: w, Store: w, Groups: &w.groups, Stacks: &w.groups}, nil
+			return Cloud{Secrets: w, Store: w, Papers: w, Groups: &w.groups, Stacks: &w.groups}, nil
 		},
 		Chef:   w.chef.dial,
 		Broker: w.broker,
@@ -243,6 +243,22 @@ func (w *world) Open(ctx context.Context, bucket, key string) (io.ReadCloser, er
 		return nil, fmt.Errorf("s3://%s/%s: %w", bucket, key, ErrNoObject)
 	}
 	return io.NopCloser(bytes.NewReader(b)), ctx.Err()
+}
+
+// Papers are left to the bucket of a fleet, but for reading what has no rollout.
+func (w *world) Read(ctx context.Context, bucket, key string, _ Paper, _ int64) (Paper, error) {
+	r, err := w.Open(ctx, bucket, key)
+	if err != nil {
+		return Paper{}, err
+	}
+	b, err := io.ReadAll(r)
+	return Paper{Body: b, ETag: "one", Written: w.Now()}, err
+}
+func (w *world) List(context.Context, string, string) (Listing, error) {
+	return Listing{}, errors.New("a world has no list")
+}
+func (w *world) Write(context.Context, string, string, string, []byte) error {
+	return errors.New("a world takes nothing")
 }
 
 // Run plays the programs of the machine.
