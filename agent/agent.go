@@ -180,8 +180,8 @@ type session struct {
 	// want is the build that is to run, of those that the channel names; empty:
 	// whatever the channel says.
 	want     release.ID
-	launched     time.Time // when the app was last told to start
-	detail       string    // what the step at work has to say for its record, one line
+	launched time.Time // when the app was last told to start
+	detail   string    // what the step at work has to say for its record, one line
 }
 
 // step is a stage and what it does.

@@ -18,19 +18,14 @@ const maxReason = 500
 
 // course is what this instance knows of a rollout by pull.
 type course struct {
+	waves.Reading
 	papers Papers
 	bucket string
-	plan   waves.Plan
-	roster waves.Roster
-	since  time.Time // when S3 took the plan
-	host   string    // this instance
-	wave   int       // that it is in; -1: in none
+	host   string // this instance
+	wave   int    // that it is in; -1: in none
 
-	state  Paper      // whether it was stopped
-	seen   waves.Seen // results
-	listed int        // waves that have settled, whose results need no list any more
-	now    time.Time  // S3's clock at the last list
-	far    time.Time  // our clock: no list before that
+	state  Paper     // whether it was stopped
+	far    time.Time // our clock: no list before that
 	over   bool
 	said   map[waves.State]waves.Result // by this process
 	unsaid *waves.Result                // that could not be written yet
@@ -40,10 +35,10 @@ type course struct {
 // open reads the rollout that the channel names, once. Everything in it must
 // agree with the channel, whose serial no older one can have.
 func (f *follower) open(ctx context.Context, g *glance) (*course, error) {
-	if f.course != nil && f.course.plan.ID == g.channel.Rollout && f.course.plan.Serial == g.channel.Serial {
+	if f.course != nil && f.course.Plan.ID == g.channel.Rollout && f.course.Plan.Serial == g.channel.Serial {
 		return f.course, nil
 	}
-	c := &course{papers: g.cloud.Papers, bucket: f.conf.App.Bucket, host: f.id, seen: waves.Seen{}, said: map[waves.State]waves.Result{}}
+	c := &course{papers: g.cloud.Papers, bucket: f.conf.App.Bucket, host: f.id, Reading: waves.Reading{Seen: waves.Seen{}}, said: map[waves.State]waves.Result{}}
 	if err := c.read(ctx, g); err != nil {
 		next := "find out who writes to the bucket, then: deployctl promote BUILD, or another rollout"
 		if fault.KindOf(err) != fault.Internal {
@@ -77,74 +72,64 @@ func (c *course) read(ctx context.Context, g *glance) error {
 	if err != nil {
 		return err
 	}
-	if c.roster, err = p.Open(roster.Body); err != nil {
+	if c.Roster, err = p.Open(roster.Body); err != nil {
 		return err
 	}
-	c.plan, c.since, c.wave = p, paper.Written, c.roster.WaveOf(c.host)
+	c.Plan, c.Since, c.wave = p, paper.Written, c.Roster.WaveOf(c.host)
 	return nil
 }
 
 // stopped asks whether the rollout was stopped.
 func (c *course) stopped(ctx context.Context) (waves.Stop, error) {
-	paper, err := c.papers.Read(ctx, c.bucket, waves.StateKey(c.plan.App, c.plan.Channel, c.plan.ID), c.state, release.MaxDocument)
+	paper, err := c.papers.Read(ctx, c.bucket, waves.StateKey(c.Plan.App, c.Plan.Channel, c.Plan.ID), c.state, release.MaxDocument)
 	if err != nil {
-		return waves.Stop{}, fmt.Errorf("asking whether rollout %s was stopped: %w", c.plan.ID, err)
+		return waves.Stop{}, fmt.Errorf("asking whether rollout %s was stopped: %w", c.Plan.ID, err)
 	}
 	c.state = paper
-	return waves.ParseStop(paper.Body, c.plan.ID)
+	return waves.ParseStop(paper.Body, c.Plan.ID)
 }
 
-// list reads the results of wave i. One of our own that is gone is said again.
-func (c *course) list(ctx context.Context, i int) error {
-	l, err := c.papers.List(ctx, c.bucket, c.plan.WavePrefix(i))
+// list reads the results of wave i and S3's time. A result of our own that is
+// gone is said again.
+func (c *course) list(ctx context.Context, i int) (time.Time, error) {
+	l, err := c.papers.List(ctx, c.bucket, c.Plan.WavePrefix(i))
 	if err != nil {
-		return fmt.Errorf("looking at wave %d of rollout %s: %w", i, c.plan.ID, err)
+		return time.Time{}, fmt.Errorf("looking at wave %d of rollout %s: %w", i, c.Plan.ID, err)
 	}
 	for key, at := range l.Written {
 		if host, state, ok := waves.ParseResultKey(key); ok {
-			c.seen.Add(host, state, at)
+			c.Seen.Add(host, state, at)
 		}
 	}
-	c.now = l.Now
 	if i != c.wave {
-		return nil
+		return l.Now, nil
 	}
 	for state, r := range c.said {
-		if _, there := l.Written[c.plan.ResultKey(i, c.host, state)]; !there && state != waves.Claimed {
+		if _, there := l.Written[c.Plan.ResultKey(i, c.host, state)]; !there && state != waves.Claimed {
 			c.unsaid = &r
 		}
 	}
-	return nil
+	return l.Now, nil
 }
 
 // judge looks at the results as far as they matter now, and decides.
 func (c *course) judge(ctx context.Context) (waves.Verdict, error) {
-	for i := c.listed; i < len(c.roster.Waves); i++ {
-		if err := c.list(ctx, i); err != nil {
-			return waves.Verdict{}, err
-		}
-		v := waves.Judge(c.plan, c.roster, c.since, c.seen, c.now)
-		if v.Over || v.Stop != "" || v.Wave <= i || c.now.Before(v.Opens) {
-			return v, nil
-		}
-		c.listed = i + 1
-	}
-	return waves.Judge(c.plan, c.roster, c.since, c.seen, c.now), nil
+	return c.Judge(func(i int) (time.Time, error) { return c.list(ctx, i) })
 }
 
 // say writes a result of this instance. One that is there was said before.
 func (c *course) say(ctx context.Context, r waves.Result) error {
-	r.Format, r.Rollout, r.Instance = 1, c.plan.ID, c.host
+	r.Format, r.Rollout, r.Instance = 1, c.Plan.ID, c.host
 	body, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("rendering result: %w", err)
 	}
-	err = c.papers.Write(ctx, c.bucket, c.plan.ResultKey(c.wave, c.host, r.State), "", append(body, '\n'))
+	err = c.papers.Write(ctx, c.bucket, c.Plan.ResultKey(c.wave, c.host, r.State), "", append(body, '\n'))
 	if err != nil && !errors.Is(err, ErrTaken) {
 		if r.State != waves.Claimed { // whose turn it still is, claims again
 			c.unsaid = &r
 		}
-		return fmt.Errorf("telling rollout %s that this instance is %s: %w", c.plan.ID, r.State, err)
+		return fmt.Errorf("telling rollout %s that this instance is %s: %w", c.Plan.ID, r.State, err)
 	}
 	c.said[r.State], c.unsaid = r, nil
 	return nil
@@ -152,7 +137,7 @@ func (c *course) say(ctx context.Context, r waves.Result) error {
 
 // stop writes that the rollout is stopped, unless somebody has.
 func (c *course) stop(ctx context.Context, v waves.Verdict, at time.Time) error {
-	s := waves.NewStop(c.plan)
+	s := waves.NewStop(c.Plan)
 	s.Stopped, s.By, s.At, s.Reason = true, c.host, at.UTC().Truncate(time.Second), v.Stop
 	if len(v.Fell) > 0 && v.Of(v.Fell[0]).Silent == "" {
 		s.Reason += c.reasonOf(ctx, v.Fell[0])
@@ -161,16 +146,16 @@ func (c *course) stop(ctx context.Context, v waves.Verdict, at time.Time) error 
 	if err != nil {
 		return fmt.Errorf("rendering stop: %w", err)
 	}
-	err = c.papers.Write(ctx, c.bucket, waves.StateKey(c.plan.App, c.plan.Channel, c.plan.ID), c.state.ETag, append(body, '\n'))
+	err = c.papers.Write(ctx, c.bucket, waves.StateKey(c.Plan.App, c.Plan.Channel, c.Plan.ID), c.state.ETag, append(body, '\n'))
 	if err != nil && !errors.Is(err, ErrTaken) {
-		return fmt.Errorf("stopping rollout %s: %w", c.plan.ID, err)
+		return fmt.Errorf("stopping rollout %s: %w", c.Plan.ID, err)
 	}
 	return nil
 }
 
 // reasonOf is why an instance failed, in its own words; they are only shown.
 func (c *course) reasonOf(ctx context.Context, host string) string {
-	paper, err := c.papers.Read(ctx, c.bucket, c.plan.ResultKey(c.roster.WaveOf(host), host, waves.Failed), Paper{}, release.MaxDocument)
+	paper, err := c.papers.Read(ctx, c.bucket, c.Plan.ResultKey(c.Roster.WaveOf(host), host, waves.Failed), Paper{}, release.MaxDocument)
 	var r waves.Result
 	if err != nil || json.Unmarshal(paper.Body, &r) != nil || r.Reason == "" {
 		return ""

@@ -9,12 +9,27 @@ import (
 	"testing"
 
 	"bakehouse/release"
+	"bakehouse/release/waves"
 )
 
 // statement is one of docs/iam/boot-agent.json.
 type statement struct {
-	Sid, Effect, Resource string
-	Action                any
+	Sid, Effect      string
+	Action, Resource any // one, or several
+	Condition        map[string]map[string]string
+}
+
+// texts are the strings of what is one or several.
+func texts(v any) (all []string) {
+	list, several := v.([]any)
+	if !several {
+		list = []any{v}
+	}
+	for _, one := range list {
+		text, _ := one.(string)
+		all = append(all, text)
+	}
+	return all
 }
 
 // TestEveryRightOfTheProfileIsScoped holds the published policy to the app's
@@ -32,7 +47,7 @@ func TestEveryRightOfTheProfileIsScoped(t *testing.T) {
 	// What a resource ends in, by the service of the actions on it. Account and
 	// region stand open: the profile belongs to one account.
 	ends := map[string][]string{
-		"s3":             {":::bakehouse-builds/web/*"},
+		"s3":             {":::bakehouse-builds/web/*", ":::bakehouse-builds/web/pull/*/results/*", ":::bakehouse-builds/web/pull/*/state.json"},
 		"ssm":            {":parameter/bakehouse/chef/validator"},
 		"secretsmanager": {":secret:bakehouse/chef/validator-*"}, // AWS adds six characters to a secret's name
 		"autoscaling":    {":autoScalingGroupName/web"},
@@ -40,19 +55,22 @@ func TestEveryRightOfTheProfileIsScoped(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, st := range policy.Statement {
-		actions, _ := st.Action.([]any)
-		if one, ok := st.Action.(string); ok {
-			actions = []any{one}
-		}
-		if len(actions) == 0 || st.Effect != "Allow" {
+		if st.Effect != "Allow" {
 			t.Errorf("%s: %+v", st.Sid, st)
 		}
-		for _, a := range actions {
-			action, _ := a.(string)
+		for _, action := range texts(st.Action) {
 			service, name, _ := strings.Cut(action, ":")
 			seen[service] = true
-			if name == "" || strings.Contains(name, "*") || !slices.ContainsFunc(ends[service], func(end string) bool { return strings.HasSuffix(st.Resource, end) }) {
-				t.Errorf("%s: %s on %s is wider than the app's own", st.Sid, action, st.Resource)
+			for _, resource := range texts(st.Resource) {
+				if action == "s3:ListBucket" && strings.HasSuffix(resource, ":::bakehouse-builds") && st.Condition["StringLike"]["s3:prefix"] == "web/pull/*" {
+					continue // of the whole bucket it may list what rollouts of its app are made of
+				}
+				if action == "s3:PutObject" && strings.HasSuffix(resource, "/web/*") {
+					t.Errorf("%s: an instance may write builds and channels", st.Sid)
+				}
+				if name == "" || strings.Contains(name, "*") || !slices.ContainsFunc(ends[service], func(end string) bool { return strings.HasSuffix(resource, end) }) {
+					t.Errorf("%s: %s on %s is wider than the app's own", st.Sid, action, resource)
+				}
 			}
 		}
 	}
@@ -67,10 +85,14 @@ func TestEveryRightOfTheProfileIsScoped(t *testing.T) {
 func TestWhatIsPulledLiesBelowTheAppsPrefix(t *testing.T) {
 	t.Parallel()
 	id := release.ID(strings.Repeat("ab", 32))
-	for _, key := range []string{release.ChannelKey("web", "production"), release.ManifestKey("web", id), release.ArtifactKey("web", id)} {
+	p := waves.Plan{App: "web", Channel: "production", ID: "0123456789ab"}
+	for _, key := range []string{release.ChannelKey("web", "production"), release.ManifestKey("web", id), release.ArtifactKey("web", id), p.PlanKey(), p.RosterKey()} {
 		if !strings.HasPrefix(key, "web/") || path.Clean(key) != key {
 			t.Errorf("%s is not below web/", key)
 		}
+	}
+	if key := p.ResultKey(0, "i-1", waves.Done); !strings.HasPrefix(key, "web/pull/") || !strings.Contains(key, "/results/") || !strings.HasPrefix(p.WavePrefix(0), "web/pull/") {
+		t.Errorf("a result lies at %s, where an instance may not write or list", key)
 	}
 	if key := release.ManifestKey("web-admin", id); strings.HasPrefix(key, "web/") {
 		t.Errorf("%s is below web/", key)

@@ -44,7 +44,7 @@ func (f *follower) byWaves(ctx context.Context, g *glance) (over bool, err error
 		return false, c.stop(ctx, v, f.deps.Clock.Now())
 	case v.Over:
 		c.over = true
-		f.tell(fmt.Sprintf("rollout %s is through", c.plan.ID))
+		f.tell(fmt.Sprintf("rollout %s is through", c.Plan.ID))
 		return true, nil
 	}
 	return false, f.turn(ctx, v)
@@ -57,19 +57,19 @@ func (f *follower) turn(ctx context.Context, v waves.Verdict) error {
 	case waves.Turn:
 		return f.claim(ctx)
 	case waves.UnderWay: // an agent before this one was killed at it, or S3 did not answer after the claim
-		if left := st.At.Add(-waves.Grace).Sub(c.now); left > 0 && !c.ended() {
-			f.tell(fmt.Sprintf("rollout %s: going on where this instance was interrupted", c.plan.ID))
+		if left := st.At.Add(-waves.Grace).Sub(c.Now); left > 0 && !c.ended() {
+			f.tell(fmt.Sprintf("rollout %s: going on where this instance was interrupted", c.Plan.ID))
 			return f.begin(ctx, left)
 		}
 	case waves.Waiting:
 		if c.wave >= 0 && c.wave <= v.Wave+1 {
-			f.tell(fmt.Sprintf("rollout %s: waiting for this instance's turn in %s", c.plan.ID, c.roster.Waves[c.wave].Name))
+			f.tell(fmt.Sprintf("rollout %s: waiting for this instance's turn in %s", c.Plan.ID, c.Roster.Waves[c.wave].Name))
 			f.next = turnPoll
 			return nil
 		}
 	}
 	// Others are looked at now and then, so that the last one alive still ends the rollout.
-	c.far = f.deps.Clock.Now().Add(min(farPoll, c.plan.ClaimWithin/4))
+	c.far = f.deps.Clock.Now().Add(min(farPoll, c.Plan.ClaimWithin/4))
 	return nil
 }
 
@@ -91,11 +91,11 @@ func (f *follower) claim(ctx context.Context) error {
 		return err
 	}
 	if v.Stop != "" || v.Of(f.id).Stand != waves.UnderWay {
-		f.tell(fmt.Sprintf("rollout %s: the turn is over: %s", c.plan.ID, firstOf(v.Stop, v.Of(f.id).Silent, string(v.Of(f.id).Stand))))
+		f.tell(fmt.Sprintf("rollout %s: the turn is over: %s", c.Plan.ID, firstOf(v.Stop, v.Of(f.id).Silent, string(v.Of(f.id).Stand))))
 		f.next = turnPoll
 		return nil
 	}
-	return f.begin(ctx, c.plan.HostTime-f.deps.Clock.Now().Sub(began))
+	return f.begin(ctx, c.Plan.HostTime-f.deps.Clock.Now().Sub(began))
 }
 
 // begin deploys the rollout's build within limit and tells how it went. A deploy
@@ -103,16 +103,16 @@ func (f *follower) claim(ctx context.Context) error {
 func (f *follower) begin(ctx context.Context, limit time.Duration) error {
 	c, start := f.course, f.deps.Clock.Now()
 	f.next = turnPoll
-	f.tell(fmt.Sprintf("rollout %s: deploying build %s in %s", c.plan.ID, c.plan.Build.Short(), c.roster.Waves[c.wave].Name))
-	limited, cancel := context.WithTimeoutCause(ctx, limit, fault.Newf(fault.Timeout, "", "no end within %s", c.plan.HostTime))
+	f.tell(fmt.Sprintf("rollout %s: deploying build %s in %s", c.Plan.ID, c.Plan.Build.Short(), c.Roster.Waves[c.wave].Name))
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fault.Newf(fault.Timeout, "", "no end within %s", c.Plan.HostTime))
 	defer cancel()
-	err := f.deploy(limited, session{want: c.plan.Build})
+	err := f.deploy(limited, session{want: c.Plan.Build})
 	var aborted abortError
 	if ctx.Err() != nil || errors.As(err, &aborted) {
 		return err // the next agent goes on
 	}
 	r := waves.Result{State: waves.Done, Took: f.deps.Clock.Now().Sub(start)}
-	if r.Build, r.Health = f.standing(); err == nil && r.Build != c.plan.Build {
+	if r.Build, r.Health = f.standing(); err == nil && r.Build != c.Plan.Build {
 		err = fmt.Errorf("it runs build %s: the channel was promoted meanwhile", r.Build.Short())
 	}
 	if err != nil {
@@ -122,8 +122,8 @@ func (f *follower) begin(ctx context.Context, limit time.Duration) error {
 		}
 	}
 	said := c.say(ctx, r)
-	if err != nil && r.Build == c.plan.Build && c.plan.GoBack {
-		_ = f.deploy(ctx, session{want: c.plan.Previous}) // its journal tells
+	if err != nil && r.Build == c.Plan.Build && c.Plan.GoBack {
+		_ = f.deploy(ctx, session{want: c.Plan.Previous}) // its journal tells
 	}
 	if err != nil {
 		return err
@@ -147,20 +147,20 @@ func (f *follower) standing() (release.ID, string) {
 // tells those who watch. Without a way back it stays as it is.
 func (f *follower) goBack(ctx context.Context, g *glance, stop waves.Stop) error {
 	c := f.course
-	f.tell(fmt.Sprintf("rollout %s was stopped: %s", c.plan.ID, stop.Reason))
-	if !c.plan.GoBack || c.tried {
+	f.tell(fmt.Sprintf("rollout %s was stopped: %s", c.Plan.ID, stop.Reason))
+	if !c.Plan.GoBack || c.tried {
 		return nil
 	}
 	if c.wave >= 0 {
-		if err := c.list(ctx, c.wave); err != nil {
+		if _, err := c.list(ctx, c.wave); err != nil {
 			return err
 		}
 	}
-	said := c.seen[f.id]
+	said := c.Seen[f.id]
 	_, claimed := said[waves.Claimed]
 	_, back := said[waves.Back]
 	_, stuck := said[waves.Stuck]
-	if back || stuck || !claimed && g.runs != c.plan.Build {
+	if back || stuck || !claimed && g.runs != c.Plan.Build {
 		c.tried = true
 		return nil
 	}
@@ -180,11 +180,11 @@ func (f *follower) goBack(ctx context.Context, g *glance, stop waves.Stop) error
 // restore deploys the build before, unless the rollout's never came to be here.
 func (f *follower) restore(ctx context.Context, g *glance) (waves.Result, error) {
 	r := waves.Result{State: waves.Back, Build: g.runs}
-	if g.runs != f.course.plan.Build {
+	if g.runs != f.course.Plan.Build {
 		return r, nil
 	}
 	start := f.deps.Clock.Now()
-	err := f.deploy(ctx, session{want: f.course.plan.Previous})
+	err := f.deploy(ctx, session{want: f.course.Plan.Previous})
 	r.Build, r.Health = f.standing()
 	r.Took = f.deps.Clock.Now().Sub(start)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -152,7 +153,7 @@ func TestTheBucketPolicyAdmitsWhatIsWrittenAndNothingBlind(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"builds", "channels", "history", "leases", "rollouts"} {
+	for _, kind := range []string{"builds", "channels", "history", "leases", "pull", "rollouts"} {
 		if !kinds[kind] {
 			t.Errorf("nothing was written under %s: %v", kind, kinds)
 		}
@@ -167,7 +168,7 @@ func TestTheBucketPolicyAdmitsWhatIsWrittenAndNothingBlind(t *testing.T) {
 }
 
 // everyWrite pushes (in one piece and in parts), promotes, goes back, takes a
-// lease, stores a rollout and removes a build.
+// lease, stores a rollout, and launches and stops one by pull.
 func everyWrite(t *testing.T, p *Publisher) {
 	t.Helper()
 	ctx := context.Background()
@@ -192,6 +193,13 @@ func everyWrite(t *testing.T, p *Publisher) {
 		t.Fatal(ours, err)
 	}
 	if err := lease.Release(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.Pull, r.Strategy.ClaimWithin = true, time.Minute
+	if err := p.Launch(ctx, r, "ann@host"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.stop(ctx, r, "enough", "ann@host"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,6 +31,7 @@ type Clock interface {
 type Executor struct {
 	Engine Engine
 	Groups Refresher // of a Rollout by groups, instead of Engine
+	Pull   Puller    // of a Rollout by pull, instead of Engine
 	// Back swaps the channel from the rollout's build to the one before, and
 	// returns false when the channel is somebody else's by now.
 	Back func(context.Context, *Rollout) (bool, error)
@@ -56,6 +57,9 @@ const (
 // stop rule struck, Leftover when a rollback left hosts behind; the context's
 // cause otherwise.
 func (x *Executor) Run(ctx context.Context, r *Rollout) error {
+	if r.Pull {
+		return x.watchPull(ctx, r)
+	}
 	err := x.forward(ctx, r)
 	if err != nil && r.Reason == "" {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
@@ -66,13 +70,17 @@ func (x *Executor) Run(ctx context.Context, r *Rollout) error {
 		return x.finish(ctx, r, Done, nil)
 	}
 	if r.Strategy.NoRollback || r.Previous == "" {
-		next := "deployctl rollback puts the channel back"
-		if r.Previous == "" {
-			next = "there is no build before this one to go back to: push one that works"
-		}
-		return x.finish(ctx, r, Stopped, fault.New(fault.Check, next, err))
+		return x.finish(ctx, r, Stopped, r.asItIs(err))
 	}
 	return x.back(ctx, r)
+}
+
+// asItIs is the error of a rollout that stopped and does not go back.
+func (r *Rollout) asItIs(err error) error {
+	if r.Previous == "" {
+		return fault.New(fault.Check, "there is no build before this one to go back to: push one that works", err)
+	}
+	return fault.New(fault.Check, "deployctl rollback puts the channel back", err)
 }
 
 // forward runs the waves, then those hosts that came meanwhile. With r.Reason

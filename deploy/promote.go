@@ -56,22 +56,27 @@ func (p *Publisher) promote(ctx context.Context, want Promotion) (Promoted, erro
 	if err := errors.Join(release.CheckName("app", want.App), release.CheckName("channel", want.Channel)); err != nil {
 		return Promoted{}, err
 	}
-	m, doc, err := p.manifest(ctx, want.App, want.Build)
+	if err := p.whole(ctx, want.App, want.Build); err != nil {
+		return Promoted{}, err
+	}
+	return p.swap(ctx, want)
+}
+
+// whole refuses a build whose manifest or artefact is not there, or not what its
+// name says.
+func (p *Publisher) whole(ctx context.Context, app string, build release.ID) error {
+	m, doc, err := p.manifest(ctx, app, build)
 	if err == nil {
 		err = p.checkManifest(m, doc)
 	}
 	if err != nil {
-		return Promoted{}, err
+		return err
 	}
 	there, err := p.hasArtifact(ctx, m)
-	if err != nil {
-		return Promoted{}, err
+	if err == nil && !there {
+		err = fault.Newf(fault.Check, "push the build again", "there is no artefact at s3://%s/%s", p.Bucket, release.ArtifactKey(m.App, m.ID))
 	}
-	if !there {
-		return Promoted{}, fault.Newf(fault.Check, "push the build again", "there is no artefact at s3://%s/%s",
-			p.Bucket, release.ArtifactKey(m.App, m.ID))
-	}
-	return p.swap(ctx, want)
+	return err
 }
 
 // swap reads the channel and replaces what was read.

@@ -78,6 +78,11 @@ type Strategy struct {
 	// TemplateVersion is the launch template's version that groups are refreshed
 	// to; empty: the one that they have.
 	TemplateVersion string `json:"template_version,omitempty"`
+
+	// Of a rollout by pull: from a host's turn to its claim, and for all of it (0:
+	// as long as it may take at worst).
+	ClaimWithin time.Duration `json:"claim_within,omitempty"`
+	Deadline    time.Duration `json:"deadline,omitempty"`
 }
 
 // HostState is where one host stands in a rollout.
@@ -146,6 +151,7 @@ type Rollout struct {
 	Refreshes []Refresh `json:"refreshes,omitempty"`
 	Groups    bool      `json:"groups,omitempty"` // waves are groups, which are refreshed
 	Held      int       `json:"held,omitempty"`   // waves whose pause is over and whose gates were asked
+	Pull      bool      `json:"pull,omitempty"`   // agents carry it out by themselves
 }
 
 // rolloutFormat is the version of the document.

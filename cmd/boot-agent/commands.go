@@ -35,7 +35,7 @@ Usage:
 Flags, after the command:
   --config FILE     agent configuration (default ` + agentconf.ConfigPath + `)
   --spread TIME     of follow: wait a part of TIME, this instance's own, before
-                    each deploy (default 10m; 0 deploys at once)
+                    each deploy that no rollout plans (default 10m; 0 deploys at once)
   --retry-refused   of deploy: start the build although it was not healthy here before
 
 first-boot ends at once with 0 when it was completed for this instance id, and
@@ -48,9 +48,11 @@ still at work, was interrupted or never started: "state" in --json tells which,
 and "why" what it waits for (clock, lock, Chef server, S3, health, group) and when
 it is tried again, or what failed. Registering ends with 6 when its time is over.
 
-follow looks at the channel every 20 to 30 s and ends when it is told to. No unit
-comes with it: docs/rollout.md has one. A build that is not healthy here is
-refused here; other instances do not hear of it.
+follow looks at the channel every 20 to 30 s and ends when it is told to. Where
+deployctl rollout --engine pull has the channel name a rollout, the instance takes
+its turn in that one's waves and goes back when it is stopped; else it goes by
+--spread, and knows nothing of other instances. No unit comes with it:
+docs/rollout.md has one. A build that is not healthy here is refused here.
 
 watch looks for spot interruptions and for an Auto Scaling group that takes the
 instance away; it then drains, stops the app and deletes the instance's own node

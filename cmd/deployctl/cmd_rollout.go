@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -18,16 +19,18 @@ type rolloutOptions struct {
 	login    loginOptions
 	resume   string // id of a rollout to go on with
 	abort    bool   // with resume: go back instead
-	dryRun   bool
-	junit    string // file
-	html     string // file
-	gates    gateOptions
-	webhook  *deploy.Webhook // nil: nobody is told
+
+	engineGiven bool // on the command line or in the environment
+	dryRun      bool
+	junit       string // file
+	html        string // file
+	gates       gateOptions
+	webhook     *deploy.Webhook // nil: nobody is told
 }
 
 // loginOptions says how hosts are logged in to.
 type loginOptions struct {
-	engine     string // ssh, ssm or refresh
+	engine     string // ssh, ssm, refresh or pull
 	aws        awscfg.Options
 	user       string
 	key        string // file; empty: the SSH agent
@@ -55,7 +58,9 @@ func rolloutFlags() []cli.Flag {
 		&cli.StringFlag{Name: "resume", Usage: "go on with rollout `ID`, as it was planned"},
 		&cli.BoolFlag{Name: "abort", Usage: "with --resume: stop that rollout and go back"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print the waves and change nothing"},
-		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, ssm (Run Command: no port, no key), or refresh (replace the instances of their Auto Scaling groups)"},
+		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, ssm (Run Command: no port, no key), refresh (replace the instances of their Auto Scaling groups), or pull (boot-agent follow on the hosts takes the waves by itself)"},
+		&cli.DurationFlag{Name: "claim-within", Value: 3 * time.Minute, Usage: "with --engine pull: `TIME` in which a host whose turn it is must take it"},
+		&cli.DurationFlag{Name: "deadline", Usage: "with --engine pull: `TIME` for the whole rollout (default: as long as it may take at worst)"},
 		&cli.StringFlag{Name: "launch-template-version", Usage: "with --engine refresh: move the groups to `VERSION` of their launch template (default: the one that they have)"},
 		&cli.StringFlag{Name: "ssh-user", Value: "ubuntu", EnvVars: []string{"BAKEHOUSE_SSH_USER"}, Usage: "log in to hosts as `USER`, who may sudo"},
 		&cli.StringFlag{Name: "ssh-key", EnvVars: []string{"BAKEHOUSE_SSH_KEY"}, Usage: "with the private key in `FILE` (default: the SSH agent's keys)"},
@@ -78,6 +83,7 @@ func rolloutCommand(d deps) *cli.Command {
 			"First the channel is promoted, so that hosts launched meanwhile boot with the build; those that appear during the rollout are the last wave.\n" +
 			"When the canary fails, or more than --max-unhealthy hosts, the channel goes back and every touched host deploys again: code 4;\n" +
 			"code 7 when that fails on some. One rollout a channel: the lease in the bucket names who has it. After Ctrl-C or a crash: --resume ID.\n" +
+			"With --engine pull, boot-agent follow on the hosts takes the waves by itself, and this machine only watches: killed, it is not missed.\n" +
 			"Host keys are never taken on trust: they come from --known-hosts, or from the Chef node, which only the host itself can write.",
 		Flags: append(append(commonFlags("the `CHANNEL` to roll out (default: apps.NAME.channel of the configuration)"), hostFlags()...), append(append(rolloutFlags(), gateFlags()...), signKeyFlag())...),
 		Action: func(c *cli.Context) error {
@@ -123,14 +129,18 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 		return o, err
 	}
 	o.strategy.TemplateVersion = c.String("launch-template-version")
+	o.engineGiven = c.IsSet("engine")
+	if err := o.pullOf(c); err != nil {
+		return o, err
+	}
 	return o, o.checkGroups()
 }
 
 // check refuses flags that do not go together.
 func (o rolloutOptions) check() error {
 	switch {
-	case o.login.engine != "ssh" && o.login.engine != "ssm" && o.login.engine != "refresh":
-		return cliapp.Usagef("--engine %s: want ssh, ssm or refresh", o.login.engine)
+	case !slices.Contains([]string{"ssh", "ssm", "refresh", "pull"}, o.login.engine):
+		return cliapp.Usagef("--engine %s: want ssh, ssm, refresh or pull", o.login.engine)
 	case o.channel == "":
 		return cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
 	case o.resume != "" && (o.build != "" || o.dryRun):

@@ -33,6 +33,7 @@ type bucket struct {
 	options  awscfg.Options // asked for
 	versions types.BucketVersioningStatus
 	denied   string // keys that contain it cannot be written
+	wrote    func(key string)
 }
 
 func (b *bucket) missing() error { return &smithy.GenericAPIError{Code: "NoSuchKey", Message: "no"} }
@@ -65,6 +66,9 @@ func (b *bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*
 	}
 	body, err := io.ReadAll(in.Body)
 	b.objects[*in.Key] = body
+	if b.wrote != nil {
+		b.wrote(*in.Key)
+	}
 	etag := string(body)
 	return &s3.PutObjectOutput{ETag: &etag}, err
 }

@@ -7,14 +7,17 @@ import (
 	"bakehouse/internal/cliapp"
 )
 
-// executor makes what carries the rollout out: by hosts or, with --engine
-// refresh, by groups.
+// executor makes what carries the rollout out: by hosts, with --engine refresh by
+// groups, and with --engine pull what watches others carry it out.
 func (w *rolling) executor(ctx context.Context) (*deploy.Executor, error) {
 	x := &deploy.Executor{Clock: clock{}, Board: w.board, Gates: w.gates, Late: w.late(),
 		Back: func(ctx context.Context, r *deploy.Rollout) (bool, error) { return w.p.Back(ctx, r, w.d.whoami()) }}
-	if w.state.Groups != (w.o.login.engine == "refresh") {
-		want := map[bool]string{true: "refresh", false: "ssh or ssm"}[w.state.Groups]
-		return nil, cliapp.Usagef("rollout %s was planned for another kind of engine: give --engine %s", w.state.ID, want)
+	if err := w.fits(); err != nil {
+		return nil, err
+	}
+	if w.state.Pull {
+		x.Pull = deploy.Puller{P: w.p, By: w.d.whoami()}
+		return x, nil
 	}
 	if w.state.Groups {
 		api, err := w.d.groups(ctx, w.o.aws)
@@ -27,6 +30,28 @@ func (w *rolling) executor(ctx context.Context) (*deploy.Executor, error) {
 	}
 	x.Engine = engine
 	return x, err
+}
+
+// fits refuses to go on with a rollout by another kind of engine. One by pull
+// names its own: nobody else can carry it out.
+func (w *rolling) fits() error {
+	r, engine := w.state, w.o.login.engine
+	want := "ssh or ssm"
+	switch {
+	case r.Pull:
+		want = "pull"
+		if engine == "pull" || !w.o.engineGiven {
+			return nil
+		}
+	case r.Groups:
+		want = "refresh"
+		if engine == "refresh" {
+			return nil
+		}
+	case engine == "ssh" || engine == "ssm":
+		return nil
+	}
+	return cliapp.Usagef("rollout %s was planned for another kind of engine: give --engine %s", r.ID, want)
 }
 
 // balanced has engine mind the load balancers, where the rollout is to.

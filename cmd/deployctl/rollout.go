@@ -83,6 +83,9 @@ func (w *rolling) plan(ctx context.Context) error {
 	if err := w.p.Prepare(ctx, r); err != nil {
 		return err
 	}
+	if err := w.p.UnderWay(ctx, r.App, r.Channel, r.ID); err != nil {
+		return err
+	}
 	chosen, err := w.choose(ctx, o.wish, o.strategy.TargetGroups)
 	if err != nil {
 		return err
@@ -92,7 +95,7 @@ func (w *rolling) plan(ctx context.Context) error {
 			return err
 		}
 	}
-	r.Groups = o.login.engine == "refresh"
+	r.Groups, r.Pull = o.login.engine == "refresh", o.login.engine == "pull"
 	if r.Waves = deploy.PlanWaves(chosen.Hosts, o.strategy); r.Groups {
 		if r.Waves, err = deploy.PlanGroups(chosen.Hosts); err != nil {
 			return err
@@ -175,23 +178,40 @@ func (w *rolling) run(ctx context.Context, x *deploy.Executor) error {
 	if w.o.abort && r.Phase == deploy.Rolling {
 		r.Phase, r.Reason = deploy.RollingBack, "stopped by "+w.d.whoami()
 	}
+	if err := w.p.UnderWay(ctx, r.App, r.Channel, r.ID); err != nil {
+		return err
+	}
 	if err := w.store.Save(ctx, r); err != nil {
 		return err
 	}
-	if r.Phase == deploy.Rolling {
-		if err := w.p.Point(ctx, r, w.d.whoami()); err != nil {
-			return err
-		}
+	if err := w.point(ctx); err != nil {
+		return err
 	}
 	x.Save = w.store.Save
 	return x.Run(ctx, r)
+}
+
+// point makes the build the live one; for a rollout by pull together with its plan.
+func (w *rolling) point(ctx context.Context) error {
+	r := w.state
+	switch {
+	case r.Phase != deploy.Rolling:
+		return nil
+	case !r.Pull:
+		return w.p.Point(ctx, r, w.d.whoami())
+	}
+	if err := w.p.Launch(ctx, r, w.d.whoami()); err != nil {
+		return err
+	}
+	w.board.Info(fmt.Sprintf("rollout %s is in the agents' hands: it goes on without this machine; --resume %s watches it again", r.ID, r.ID))
+	return nil
 }
 
 // late lists the hosts there are now; nil where newcomers are not meant, or boot
 // with the build anyway.
 func (w *rolling) late() func(context.Context) ([]deploy.Host, error) {
 	r := w.state
-	if r.Groups || len(r.Wish.Only) > 0 || r.Wish.Limit > 0 {
+	if r.Groups || r.Pull || len(r.Wish.Only) > 0 || r.Wish.Limit > 0 {
 		return nil
 	}
 	return func(ctx context.Context) ([]deploy.Host, error) {

@@ -136,7 +136,7 @@ func TestRolloutDryRunAndRefusalsChangeNothing(t *testing.T) {
 		"--canary many":                {2, `--canary: "many" is no amount`},
 		"--drain 1m":                   {2, "give --target-group, too"},
 		"--target-group g --drain -1s": {2, "a negative time"},
-		"--engine pigeon":              {2, "--engine pigeon: want ssh, ssm or refresh"},
+		"--engine pigeon":              {2, "--engine pigeon: want ssh, ssm, refresh or pull"},
 		"--parallel 0":                 {2, "0 hosts at a time"},
 		"--limit -1":                   {2, "--limit -1"},
 		"--resume 0123456789ab":        {2, "leave BUILD and --dry-run out"},

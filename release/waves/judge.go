@@ -43,7 +43,7 @@ type Standing struct {
 // Verdict is what a rollout has come to.
 type Verdict struct {
 	Wave  int       // that is open or opens next; the number of waves: all are over
-	Opens time.Time // when it opens, or opened
+	Opens time.Time // when it opens, opened, or would open if there were one
 	Hosts map[string]Standing
 	Over  bool   // every host settled, and no rule was broken
 	Stop  string // why nobody may begin any more; empty: it goes on
@@ -101,9 +101,44 @@ func Judge(p Plan, r Roster, since time.Time, seen Seen, now time.Time) Verdict 
 		}
 		opens = ended.Add(p.Pause)
 	}
-	v.Wave, v.Over = len(r.Waves), true
+	v.Wave, v.Opens, v.Over = len(r.Waves), opens, true
 	return v
 }
+
+// Reading is what one has read of a rollout, wave by wave.
+type Reading struct {
+	Plan    Plan
+	Roster  Roster
+	Since   time.Time // when S3 took the plan
+	Seen    Seen
+	Now     time.Time // S3's clock at the last list
+	settled int       // waves that need no list any more
+}
+
+// Judge reads the results of the waves that matter now, and decides as Judge
+// does: a wave that nobody may be in yet is not read, one that has settled only
+// once. list adds the results of a wave to Seen and returns S3's time.
+func (o *Reading) Judge(list func(wave int) (time.Time, error)) (v Verdict, err error) {
+	v = Judge(o.Plan, o.upTo(o.settled), o.Since, o.Seen, o.Now)
+	for i := o.settled; i < len(o.Roster.Waves); i++ {
+		if o.Now, err = list(i); err != nil {
+			return Verdict{}, err
+		}
+		// Of later waves nothing is known yet, which must not pass for silence.
+		if v = Judge(o.Plan, o.upTo(i+1), o.Since, o.Seen, o.Now); !v.Over {
+			return v, nil
+		}
+		o.settled = i + 1
+		if next := i + 1; next < len(o.Roster.Waves) && o.Now.Before(v.Opens) {
+			v.Over = false
+			return v.late(o.Plan, o.Since, o.Now), nil
+		}
+	}
+	return v, nil
+}
+
+// upTo is the roster's first n waves.
+func (o *Reading) upTo(n int) Roster { return Roster{o.Roster.Waves[:n]} }
 
 // broken says which rule the failures break, or "".
 func (p Plan) broken(w Wave, fell int, first string, v Verdict) string {
