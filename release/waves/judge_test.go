@@ -21,7 +21,7 @@ type simulation struct {
 	now    time.Time
 	agents []*simulated
 	began  map[string]time.Time // deploys under way
-	late   *Reading // of one who looks now and then
+	late   *Reading             // of one who looks now and then
 	next   time.Time
 }
 
