@@ -129,6 +129,7 @@ func TestAnAlarmThatMovesTakesItsOldSelfAlong(t *testing.T) {
 	c := newCloud(t)
 	c.apply(old)
 	if _, err := c.w.Alarms.PutMetricAlarm(context.Background(), &cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("TargetTracking-web-AlarmHigh-1"),
+		Namespace: aws.String("AWS/EC2"), MetricName: aws.String("CPUUtilization"), Statistic: "Average", Period: aws.Int32(60), Threshold: aws.Float64(50),
 		ComparisonOperator: "GreaterThanThreshold", EvaluationPeriods: aws.Int32(1), AlarmActions: []string{"arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:web:policyName/web|up"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,9 @@ const (
 	statusPreService = "PreInService"
 	statusSuccessful = "Successful"
 	statusFailed     = "Failed"
+	statusCancelled  = "Cancelled"
+	statusMidAction  = "MidLifecycleAction"
+	statusWarmup     = "WaitingForInstanceWarmup"
 )
 
 // activity is one entry of a group's history.
@@ -47,9 +50,13 @@ func (s *Service) uuid() string {
 	return fmt.Sprintf("%08x-0000-4000-8000-%012x", s.next(), s.serial)
 }
 
-// because joins the group's reasons with what was done about them.
+// because joins the group's reasons, if it is about them, with what was done.
 func (s *Service) because(g *group, what string) string {
-	return strings.Join(append(slices.Clone(g.reasons), fmt.Sprintf("At %s %s", causeTime(s.now()), what)), " ")
+	var all []string
+	if g != nil {
+		all = slices.Clone(g.reasons)
+	}
+	return strings.Join(append(all, fmt.Sprintf("At %s %s", causeTime(s.now()), what)), " ")
 }
 
 func (s *Service) describeActivities(in *node) (*node, error) {

@@ -12,6 +12,7 @@
 package asg
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"bakehouse/test/asg/watch"
 )
 
 // Call is one request that the service answered.
@@ -41,24 +44,33 @@ type Service struct {
 	parallel  int
 	templates resolver
 	notify    func(Change)
+	health    func(context.Context, Balanced) ([]string, error)
+	zones     []string
+	subnets   map[string]string
 	news      []Change
+	sent      []Notification
+	offers    map[Pool]Offer
+	lag       int
+	frozen    map[string]*frost
+	touched   map[string]bool // groups that calls changed since they were brought to now; "" is all
+	forwarded time.Time
 	moved     bool // since the last round began
 
 	serial int
 	calls  []Call
 	faults map[string][]string // action to the codes of its next calls; "" passes
 
-	groups       map[string]*group
-	configs      map[string]*node
-	policies     map[string]*node // by group and name, as the next two
-	schedules    map[string]*node
-	hooks        map[string]*node
-	notices      map[string]*node // by group, topic and event
-	targetGroups []TargetGroup
-	gauges       map[string]gauge
-	versions     map[string]*template // the service's own launch templates
-	images       map[string]Image
-	alarms       map[string]map[string]any
+	groups    map[string]*group
+	configs   map[string]*node
+	policies  map[string]*node // by group and name, as the next two
+	schedules map[string]*node
+	hooks     map[string]*node
+	notices   map[string]*node // by group, topic and event
+	targets   []TargetGroup
+	versions  map[string]*template // the service's own launch templates
+	images    map[string]Image
+	fires     map[string]time.Time // when schedules fire next
+	watch     *watch.Store
 }
 
 // Image is what DescribeImages knows.
@@ -73,12 +85,14 @@ func New(now func() time.Time) *Service { return With(Config{Now: now}) }
 
 // With returns an empty service.
 func With(c Config) *Service {
-	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, faults: map[string][]string{}, groups: map[string]*group{}, configs: map[string]*node{}, policies: map[string]*node{},
-		schedules: map[string]*node{}, hooks: map[string]*node{}, notices: map[string]*node{}, versions: map[string]*template{},
-		images: map[string]Image{}, alarms: map[string]map[string]any{}, gauges: map[string]gauge{}}
+	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, health: c.Health, zones: c.Zones, subnets: c.Subnets,
+		offers: map[Pool]Offer{}, frozen: map[string]*frost{}, touched: map[string]bool{}, faults: map[string][]string{}, groups: map[string]*group{},
+		configs: map[string]*node{}, policies: map[string]*node{}, schedules: map[string]*node{}, fires: map[string]time.Time{}, hooks: map[string]*node{},
+		notices: map[string]*node{}, versions: map[string]*template{}, images: map[string]Image{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.watch = watch.New(s.now)
 	if s.machines == nil {
 		s.machines, s.madeUp = &madeUp{states: map[string]string{}}, true
 	}
@@ -177,6 +191,8 @@ func (s *Service) answer(service, action string, in *node) (*node, error) {
 			table = s.ec2()
 		}
 		if op := table[action]; op != nil {
+			s.freeze(action, in)
+			s.touch(action, in)
 			out, err = op(in)
 		} else {
 			err = &refusal{"InvalidAction", "there is no action " + action, 400}

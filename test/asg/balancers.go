@@ -21,7 +21,7 @@ func (t TargetGroup) ARN() string {
 func (s *Service) AddTargetGroup(t TargetGroup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.targetGroups = append(s.targetGroups, t)
+	s.targets = append(s.targets, t)
 }
 
 // balancing is the table of actions of Elastic Load Balancing.
@@ -32,7 +32,7 @@ func (s *Service) balancing() map[string]operation {
 func (s *Service) describeTargetGroups(in *node) (*node, error) {
 	names, arns := in.texts("Names"), in.texts("TargetGroupArns")
 	out := list()
-	for _, t := range s.targetGroups {
+	for _, t := range s.targets {
 		if len(names)+len(arns) > 0 && !slices.Contains(names, t.Name) && !slices.Contains(arns, t.ARN()) {
 			continue
 		}

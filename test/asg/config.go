@@ -8,10 +8,12 @@ import (
 // Config is what a service stands on. Its zero value is a service of its own:
 // made-up instances, its own launch templates and images, the clock of the wall.
 type Config struct {
-	Now       func() time.Time // nil means time.Now
-	Machines  Machines         // nil: instances are made up
-	Templates Templates        // nil: the service answers EC2's calls on launch templates and images itself
-	Parallel  int              // calls to Machines at a time; 0 means one, which keeps the order of launches
+	Now       func() time.Time  // nil means time.Now
+	Machines  Machines          // nil: instances are made up
+	Templates Templates         // nil: the service answers EC2's calls on launch templates and images itself
+	Zones     []string          // that exist; with none, every name is a zone
+	Subnets   map[string]string // the zones of subnets that exist; nil makes every id one
+	Parallel  int               // calls to Machines at a time; 0 means one, which keeps the order of launches
 	// Notify hears every change of an instance's lifecycle, in order, with no
 	// lock held; it must not call Tick.
 	Notify func(Change)

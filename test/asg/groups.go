@@ -3,7 +3,6 @@ package asg
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -14,41 +13,6 @@ func arn(kind, rest string) string {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// autoScaling is the table of actions.
-func (s *Service) autoScaling() map[string]operation {
-	return map[string]operation{
-		"CreateAutoScalingGroup":             s.createGroup,
-		"UpdateAutoScalingGroup":             s.updateGroup,
-		"DeleteAutoScalingGroup":             s.deleteGroup,
-		"DescribeAutoScalingGroups":          s.describeGroups,
-		"CreateLaunchConfiguration":          s.createConfiguration,
-		"DescribeLaunchConfigurations":       s.describeConfigurations,
-		"CreateOrUpdateTags":                 s.putTags,
-		"DeleteTags":                         s.deleteTags,
-		"PutScalingPolicy":                   s.putPolicy,
-		"DeletePolicy":                       s.deletePolicy,
-		"DescribePolicies":                   s.describe(s.policies, "ScalingPolicies"),
-		"PutScheduledUpdateGroupAction":      s.putSchedule,
-		"DeleteScheduledAction":              s.deleteSchedule,
-		"DescribeScheduledActions":           s.describe(s.schedules, "ScheduledUpdateGroupActions"),
-		"PutLifecycleHook":                   s.putHook,
-		"DeleteLifecycleHook":                s.deleteHook,
-		"DescribeLifecycleHooks":             s.describe(s.hooks, "LifecycleHooks"),
-		"PutNotificationConfiguration":       s.putNotices,
-		"DeleteNotificationConfiguration":    s.deleteNotices,
-		"DescribeNotificationConfigurations": s.describe(s.notices, "NotificationConfigurations"),
-		"EnableMetricsCollection":            s.enableMetrics,
-		"DisableMetricsCollection":           s.disableMetrics,
-		"SuspendProcesses":                   s.suspend,
-		"ResumeProcesses":                    s.resume,
-		"AttachLoadBalancerTargetGroups":     s.attach("TargetGroupARNs"),
-		"DetachLoadBalancerTargetGroups":     s.detach("TargetGroupARNs"),
-		"AttachLoadBalancers":                s.attach("LoadBalancerNames"),
-		"DetachLoadBalancers":                s.detach("LoadBalancerNames"),
-		"DescribeScalingActivities":          s.describeActivities,
-	}
-}
 
 // group finds the group that a call names.
 func (s *Service) group(in *node) (*group, error) {
@@ -62,36 +26,54 @@ func (s *Service) group(in *node) (*group, error) {
 func (s *Service) createGroup(in *node) (*node, error) {
 	name := in.str("AutoScalingGroupName")
 	if s.groups[name] != nil {
-		return nil, &refusal{"AlreadyExists", "a group of the name " + name + " is there", 400}
+		return nil, &refusal{"AlreadyExists", "AutoScalingGroup by this name already exists - A group with the name " + name + " already exists", 400}
 	}
-	if !in.has("AvailabilityZones") && !in.has("VPCZoneIdentifier") {
-		return nil, invalid("at least one zone or subnet is needed")
+	if name == "" || !in.has("MinSize") || !in.has("MaxSize") {
+		return nil, invalid("AutoScalingGroupName, MinSize and MaxSize are needed")
+	}
+	if in.has("InstanceId") {
+		return nil, invalid("this service makes no launch configuration of an instance: leave InstanceId out")
+	}
+	if !in.has("AvailabilityZones") && !in.has("AvailabilityZoneIds") && !in.has("VPCZoneIdentifier") {
+		return nil, invalid("At least one Availability Zone or VPC Subnet is required.")
 	}
 	g := in.copy()
-	for _, hook := range g.all("LifecycleHookSpecificationList") {
-		h := hook.copy()
-		h.set("AutoScalingGroupName", text(name))
-		s.storeHook(name, h)
+	for _, field := range []string{"LifecycleHookSpecificationList", "SkipZonalShiftValidation", "Tags"} {
+		g.drop(field)
 	}
-	g.drop("LifecycleHookSpecificationList")
 	for k, v := range map[string]string{"DefaultCooldown": "300", "HealthCheckType": "EC2", "HealthCheckGracePeriod": "0",
-		"DesiredCapacity": in.str("MinSize"), "NewInstancesProtectedFromScaleIn": "false", "CapacityRebalance": "false"} {
+		"DesiredCapacity": in.str("MinSize"), "NewInstancesProtectedFromScaleIn": "false", "CapacityRebalance": "false",
+		"ServiceLinkedRoleARN": "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"} {
 		if !g.has(k) {
 			g.set(k, text(v))
 		}
 	}
+	if !g.has("TerminationPolicies") {
+		g.set("TerminationPolicies", list(text("Default")))
+	}
 	g.set("CreatedTime", text(stamp(s.now())))
-	g.set("AutoScalingGroupARN", text(arn("autoScalingGroup", fmt.Sprintf("%d:autoScalingGroupName/%s", s.next(), name))))
-	if err := s.checkGroup(g); err != nil {
+	g.set("AutoScalingGroupARN", text(arn("autoScalingGroup", s.uuid()+":autoScalingGroupName/"+name)))
+	if err := s.checkGroup(g, in); err != nil {
 		return nil, err
 	}
-	tags := g.all("Tags")
-	g.set("Tags", list())
-	made := &group{node: g, name: name}
+	for _, hook := range in.all("LifecycleHookSpecificationList") {
+		h := hook.copy()
+		h.set("AutoScalingGroupName", text(name))
+		if err := s.storeHook(name, h); err != nil {
+			return nil, err
+		}
+	}
+	made := &group{node: g, name: name, troubled: map[place]time.Time{}}
 	s.groups[name] = made
-	setTags(made, name, tags)
-	made.why(fmt.Sprintf("At %s a user request created an AutoScalingGroup changing the desired capacity from 0 to %d.", causeTime(s.now()), g.number("DesiredCapacity")))
+	setTags(made, name, in.all("Tags"))
+	joinSources(made)
+	made.why(fmt.Sprintf("At %s a user request created an AutoScalingGroup changing the desired capacity from 0 to %d.", causeTime(s.now()), made.want()))
 	return nil, nil
+}
+
+// ways are the fields that say what is launched; one replaces the others.
+func ways() []string {
+	return []string{"LaunchTemplate", "MixedInstancesPolicy", "LaunchConfigurationName"}
 }
 
 func (s *Service) updateGroup(in *node) (*node, error) {
@@ -99,24 +81,32 @@ func (s *Service) updateGroup(in *node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := old.copy()
-	g.merge(in)
-	switch { // one way to launch replaces the others
-	case in.has("LaunchTemplate"):
-		g.drop("LaunchConfigurationName")
-		g.drop("MixedInstancesPolicy")
-	case in.has("MixedInstancesPolicy"):
-		g.drop("LaunchConfigurationName")
-		g.drop("LaunchTemplate")
+	if old.deleting {
+		return nil, invalid("AutoScalingGroup " + old.name + " is being deleted")
 	}
-	if in.str("MaxInstanceLifetime") == "0" {
-		g.drop("MaxInstanceLifetime")
+	g := old.copy()
+	for _, way := range ways() {
+		if !in.has(way) {
+			continue
+		}
+		if r := old.refreshing(); r != nil && r.desired != nil {
+			return nil, invalid("An active instance refresh with a desired configuration exists. All configuration options derived from the desired configuration are not available for update while the instance refresh is active.")
+		}
+		for _, other := range ways() {
+			g.drop(other)
+		}
+	}
+	g.merge(in)
+	g.drop("SkipZonalShiftValidation")
+	for field, none := range map[string]string{"MaxInstanceLifetime": "0", "DefaultInstanceWarmup": "-1", "PlacementGroup": "", "Context": ""} {
+		if in.has(field) && in.str(field) == none {
+			g.drop(field)
+		}
 	}
 	if !in.has("DesiredCapacity") { // AWS moves it into the new bounds
-		n := min(max(g.number("DesiredCapacity"), g.number("MinSize")), g.number("MaxSize"))
-		g.set("DesiredCapacity", text(strconv.Itoa(n)))
+		g.set("DesiredCapacity", text(itoa(min(max(g.number("DesiredCapacity"), g.number("MinSize")), g.number("MaxSize")))))
 	}
-	if err := s.checkGroup(g); err != nil {
+	if err := s.checkGroup(g, in); err != nil {
 		return nil, err
 	}
 	if was, is := old.number("DesiredCapacity"), g.number("DesiredCapacity"); was != is {
@@ -127,37 +117,111 @@ func (s *Service) updateGroup(in *node) (*node, error) {
 	return nil, nil
 }
 
-func (s *Service) checkGroup(g *node) error {
+// checkGroup refuses what AWS refuses, and completes what it completes.
+func (s *Service) checkGroup(g, in *node) error {
 	low, high, want := g.number("MinSize"), g.number("MaxSize"), g.number("DesiredCapacity")
-	if low > high || want < low || want > high {
-		return invalid(fmt.Sprintf("desired %d, min %d and max %d do not fit", want, low, high))
+	switch {
+	case low < 0 || low > high:
+		return invalid(fmt.Sprintf("Max bound, %d, must be greater than or equal to min bound, %d", high, low))
+	case want < low || want > high:
+		return invalid(fmt.Sprintf("Desired capacity:%d must be between the specified min size:%d and max size:%d", want, low, high))
+	case g.has("MaxInstanceLifetime") && g.number("MaxInstanceLifetime") < 86400:
+		return invalid("MaxInstanceLifetime is 0, or at least 86400 seconds")
 	}
-	spec := g.get("LaunchTemplate")
-	if m := g.get("MixedInstancesPolicy"); m != nil {
-		spec = m.get("LaunchTemplate").get("LaunchTemplateSpecification")
+	if err := checkMaintenance(g.get("InstanceMaintenancePolicy")); err != nil {
+		return err
 	}
-	if spec == nil {
+	own := slices.DeleteFunc(g.texts("TerminationPolicies"), func(p string) bool { return strings.HasPrefix(p, "arn:") })
+	if err := known("the termination policy", own, terminationPolicies()); err != nil {
+		return err
+	}
+	if err := s.locate(g, in.texts("AvailabilityZones")); err != nil {
+		return err
+	}
+	return s.checkSource(g)
+}
+
+func checkMaintenance(p *node) error {
+	if p == nil {
+		return nil
+	}
+	least, most := p.number("MinHealthyPercentage"), p.number("MaxHealthyPercentage")
+	if least == -1 && most == -1 {
+		return nil
+	}
+	if least < 0 || least > 100 || most < 100 || most > 200 || most-least > 100 {
+		return invalid("the maintenance policy wants 0 to 100 as its minimum, 100 to 200 as its maximum, and at most 100 between them")
+	}
+	return nil
+}
+
+// checkSource wants one way to launch, and completes the ids and names of its
+// templates.
+func (s *Service) checkSource(g *node) error {
+	count := 0
+	for _, way := range ways() {
+		if g.has(way) {
+			count++
+		}
+	}
+	if count != 1 {
+		return invalid("Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or MixedInstancesPolicy parameter.")
+	}
+	if g.has("LaunchConfigurationName") {
 		if s.configs[g.str("LaunchConfigurationName")] == nil {
-			return invalid("a launch template or a launch configuration that exists is needed")
+			return invalid("Launch configuration name not found - " + g.str("LaunchConfigurationName"))
 		}
 		return nil
 	}
+	if g.has("LaunchTemplate") {
+		full, err := s.complete(g.get("LaunchTemplate"))
+		if err == nil {
+			g.set("LaunchTemplate", full)
+		}
+		return err
+	}
+	return s.checkMixed(g)
+}
+
+// complete fills in the id and name of a template that exists.
+func (s *Service) complete(spec *node) (*node, error) {
 	t, err := s.templates.known(refOf(spec))
 	if err != nil {
-		return invalid(err.Error())
+		return nil, invalid(err.Error())
 	}
 	full := spec.copy()
 	full.set("LaunchTemplateId", text(t.ID))
 	full.set("LaunchTemplateName", text(t.Name))
-	if m := g.get("MixedInstancesPolicy"); m != nil {
-		inner := m.get("LaunchTemplate").copy()
-		inner.set("LaunchTemplateSpecification", full)
-		m = m.copy()
-		m.set("LaunchTemplate", inner)
-		g.set("MixedInstancesPolicy", m)
-	} else {
-		g.set("LaunchTemplate", full)
+	return full, nil
+}
+
+func (s *Service) checkMixed(g *node) error {
+	m := g.get("MixedInstancesPolicy").copy()
+	inner := m.get("LaunchTemplate").copy()
+	full, err := s.complete(inner.get("LaunchTemplateSpecification").copy())
+	if err != nil {
+		return err
 	}
+	weights, overrides := 0, inner.all("Overrides")
+	for _, o := range overrides {
+		if o.has("WeightedCapacity") {
+			weights++
+		}
+		if own := o.get("LaunchTemplateSpecification"); own != nil {
+			if _, err := s.complete(own); err != nil {
+				return err
+			}
+		}
+	}
+	if weights > 0 && weights < len(overrides) {
+		return invalid("WeightedCapacity is given for every instance type or for none")
+	}
+	if percent := m.get("InstancesDistribution").number("OnDemandPercentageAboveBaseCapacity"); percent < 0 || percent > 100 {
+		return invalid("OnDemandPercentageAboveBaseCapacity is 0 to 100")
+	}
+	inner.set("LaunchTemplateSpecification", full)
+	m.set("LaunchTemplate", inner)
+	g.set("MixedInstancesPolicy", m)
 	return nil
 }
 
@@ -166,80 +230,32 @@ func (s *Service) deleteGroup(in *node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, force := in.str("AutoScalingGroupName"), in.str("ForceDelete") == "true"
+	force := in.str("ForceDelete") == "true"
 	if p := g.str("DeletionProtection"); p == "prevent-all-deletion" || force && p == "prevent-force-deletion" {
-		return nil, &refusal{"ResourceInUse", "deletion protection is on", 400}
+		return nil, &refusal{"ResourceInUse", "The Auto Scaling group cannot be deleted: its deletion protection is " + p, 400}
 	}
-	if len(g.members) > 0 && !force {
+	if !force && len(g.members) > 0 {
+		if !slices.ContainsFunc(g.members, func(m *member) bool { return !m.ending() }) {
+			return nil, &refusal{"ScalingActivityInProgress", "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group.", 400}
+		}
 		return nil, &refusal{"ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.", 400}
 	}
 	g.deleting = true
 	g.set("Status", text("Delete in progress"))
 	if len(g.members) == 0 {
-		delete(s.groups, name)
+		delete(s.groups, g.name)
+	}
+	for _, p := range s.policies {
+		if p.str("AutoScalingGroupName") == g.name {
+			s.dropTracked(p)
+		}
 	}
 	for _, m := range []map[string]*node{s.policies, s.schedules, s.hooks, s.notices} {
 		for k := range m {
-			if strings.HasPrefix(k, name+"\x00") {
+			if strings.HasPrefix(k, g.name+"\x00") {
 				delete(m, k)
 			}
 		}
 	}
 	return nil, nil
-}
-
-func (s *Service) describeGroups(in *node) (*node, error) {
-	wanted := in.texts("AutoScalingGroupNames")
-	var found []*node
-	for _, g := range sorted(s.groups) {
-		if len(wanted) > 0 && !slices.Contains(wanted, g.name) || !matches(g, in.all("Filters")) {
-			continue
-		}
-		shown, members := g.copy(), list()
-		for _, m := range g.members {
-			if m.id != "" {
-				members.items = append(members.items, m.describe())
-			}
-		}
-		shown.set("Instances", members)
-		found = append(found, shown)
-	}
-	return page("AutoScalingGroups", found, in, 50)
-}
-
-// matches applies filters on tags.
-func matches(g *group, filters []*node) bool {
-	for _, f := range filters {
-		name, values := f.str("Name"), f.texts("Values")
-		if !slices.ContainsFunc(g.all("Tags"), func(t *node) bool {
-			if name == "tag-key" {
-				return slices.Contains(values, t.str("Key"))
-			}
-			return name == "tag:"+t.str("Key") && slices.Contains(values, t.str("Value"))
-		}) {
-			return false
-		}
-	}
-	return true
-}
-
-// page cuts a list to MaxRecords from NextToken.
-func page(name string, all []*node, in *node, normal int) (*node, error) {
-	from, size := 0, normal
-	if in.has("MaxRecords") {
-		size = in.number("MaxRecords")
-	}
-	if size < 1 || size > 100 {
-		return nil, invalid("MaxRecords is 1 to 100")
-	}
-	if in.has("NextToken") {
-		from = in.number("NextToken")
-	}
-	from = min(from, len(all))
-	to := min(from+size, len(all))
-	out := fields(name, list(all[from:to]...))
-	if to < len(all) {
-		out.set("NextToken", text(strconv.Itoa(to)))
-	}
-	return out, nil
 }

@@ -8,10 +8,13 @@ import (
 
 // EC2 states that a group looks at; gone is what no describe knows any more.
 const (
-	ec2Running    = "running"
-	ec2Stopped    = "stopped"
-	ec2Terminated = "terminated"
-	gone          = "gone"
+	ec2Pending      = "pending"
+	ec2Running      = "running"
+	ec2Stopping     = "stopping"
+	ec2Stopped      = "stopped"
+	ec2ShuttingDown = "shutting-down"
+	ec2Terminated   = "terminated"
+	gone            = "gone"
 )
 
 // madeUp are machines that are there at once and never fail.

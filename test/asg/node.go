@@ -99,8 +99,11 @@ func (n *node) texts(name string) []string {
 	return out
 }
 
-// copy returns a copy of n, children by reference.
+// copy returns a copy of n, children by reference; an empty node of none.
 func (n *node) copy() *node {
+	if n == nil {
+		return &node{}
+	}
 	out := &node{text: n.text, list: n.list, items: slices.Clone(n.items)}
 	for _, name := range n.names {
 		out.set(name, n.kids[name])

@@ -64,23 +64,6 @@ func (s *Service) deleteTags(in *node) (*node, error) {
 	})
 }
 
-func (s *Service) putPolicy(in *node) (*node, error) {
-	if _, err := s.group(in); err != nil {
-		return nil, err
-	}
-	p := in.copy()
-	if !p.has("PolicyType") {
-		p.set("PolicyType", text("SimpleScaling"))
-	}
-	if !p.has("Enabled") {
-		p.set("Enabled", text("true"))
-	}
-	group, name := in.str("AutoScalingGroupName"), in.str("PolicyName")
-	p.set("PolicyARN", text(arn("scalingPolicy", group+":policyName/"+name)))
-	s.policies[key(group, name)] = p
-	return fields("PolicyARN", p.str("PolicyARN")), nil
-}
-
 // remove deletes one thing of a group; what is not there is an error.
 func (s *Service) remove(store map[string]*node, in *node, name string) (*node, error) {
 	k := key(in.str("AutoScalingGroupName"), in.str(name))
@@ -91,61 +74,85 @@ func (s *Service) remove(store map[string]*node, in *node, name string) (*node, 
 	return nil, nil
 }
 
-func (s *Service) deletePolicy(in *node) (*node, error) {
-	return s.remove(s.policies, in, "PolicyName")
-}
-
-func (s *Service) putSchedule(in *node) (*node, error) {
-	if _, err := s.group(in); err != nil {
-		return nil, err
-	}
-	n := in.copy()
-	if n.has("Recurrence") && !n.has("TimeZone") {
-		n.set("TimeZone", text("Etc/UTC"))
-	}
-	s.schedules[key(in.str("AutoScalingGroupName"), in.str("ScheduledActionName"))] = n
-	return nil, nil
-}
-
-func (s *Service) deleteSchedule(in *node) (*node, error) {
-	return s.remove(s.schedules, in, "ScheduledActionName")
-}
-
 func (s *Service) putHook(in *node) (*node, error) {
-	if _, err := s.group(in); err != nil {
+	g, err := s.group(in)
+	if err != nil {
 		return nil, err
 	}
-	s.storeHook(in.str("AutoScalingGroupName"), in)
-	return nil, nil
+	return nil, s.storeHook(g.name, in)
 }
 
 // storeHook keeps what a later Put leaves out, as AWS does.
-func (s *Service) storeHook(group string, in *node) {
+func (s *Service) storeHook(group string, in *node) error {
 	k := key(group, in.str("LifecycleHookName"))
-	h := fields("HeartbeatTimeout", "3600", "GlobalTimeout", "172800", "DefaultResult", "ABANDON")
+	if err := limit(s.hooks, group, k, mostHooks, "lifecycle hooks"); err != nil {
+		return err
+	}
+	h := fields("HeartbeatTimeout", "3600", "DefaultResult", abandon)
 	if old := s.hooks[k]; old != nil {
 		h = old.copy()
 	}
 	h.merge(in)
+	beat, result := h.number("HeartbeatTimeout"), h.str("DefaultResult")
+	switch {
+	case h.str("LifecycleTransition") != onLaunch && h.str("LifecycleTransition") != onEnd:
+		return invalid("LifecycleTransition is " + onLaunch + " or " + onEnd)
+	case beat < 30 || beat > 7200:
+		return invalid("HeartbeatTimeout is 30 to 7200 seconds")
+	case result != abandon && result != goOn:
+		return invalid("DefaultResult is CONTINUE or ABANDON")
+	}
+	h.set("GlobalTimeout", text(itoa(globalTimeout(beat))))
 	s.hooks[k] = h
+	return nil
 }
 
+// deleteHook lets go whom the hook holds: its actions are completed, a launch
+// as ABANDON, an end as CONTINUE (DeleteLifecycleHook).
 func (s *Service) deleteHook(in *node) (*node, error) {
-	return s.remove(s.hooks, in, "LifecycleHookName")
+	if _, err := s.remove(s.hooks, in, "LifecycleHookName"); err != nil {
+		return nil, err
+	}
+	g := s.groups[in.str("AutoScalingGroupName")]
+	for _, m := range g.members {
+		for _, w := range m.waits {
+			if w.hook == in.str("LifecycleHookName") && w.result == "" {
+				w.result = goOn
+				if !m.ending() {
+					w.result = abandon
+				}
+			}
+		}
+	}
+	return nil, nil
 }
 
-// putNotices replaces the events of one topic.
+// putNotices replaces the events of one topic, and tells it that it may.
 func (s *Service) putNotices(in *node) (*node, error) {
-	if _, err := s.group(in); err != nil {
+	g, err := s.group(in)
+	if err != nil {
+		return nil, err
+	}
+	events := in.texts("NotificationTypes")
+	if err := known("the notification type", events, noticeTypes()); err != nil {
 		return nil, err
 	}
 	if _, err := s.deleteNotices(in); err != nil {
 		return nil, err
 	}
-	group, topic := in.str("AutoScalingGroupName"), in.str("TopicARN")
-	for _, event := range in.texts("NotificationTypes") {
-		s.notices[key(group, topic, event)] = fields("AutoScalingGroupName", group, "TopicARN", topic, "NotificationType", event)
+	topics := map[string]bool{in.str("TopicARN"): true}
+	for _, n := range s.notices {
+		if n.str("AutoScalingGroupName") == g.name {
+			topics[n.str("TopicARN")] = true
+		}
 	}
+	if len(topics) > mostTopics {
+		return nil, &refusal{"LimitExceeded", "a group has at most 10 topics", 400}
+	}
+	for _, event := range events {
+		s.notices[key(g.name, in.str("TopicARN"), event)] = fields("AutoScalingGroupName", g.name, "TopicARN", in.str("TopicARN"), "NotificationType", event)
+	}
+	s.sent = append(s.sent, Notification{Topic: in.str("TopicARN"), Event: noticeTest, Group: g.name, At: s.now()})
 	return nil, nil
 }
 
@@ -175,33 +182,23 @@ func change(g *group, name, field string, add []*node, remove []string) {
 	g.set(name, list(append(rest, add...)...))
 }
 
-func (s *Service) attach(name string) operation {
-	return func(in *node) (*node, error) {
-		g, err := s.group(in)
-		if err == nil {
-			change(g, name, "", in.all(name), nil)
-		}
-		return nil, err
-	}
-}
-
-func (s *Service) detach(name string) operation {
-	return func(in *node) (*node, error) {
-		g, err := s.group(in)
-		if err == nil {
-			change(g, name, "", nil, in.texts(name))
-		}
-		return nil, err
-	}
-}
-
 func (s *Service) enableMetrics(in *node) (*node, error) {
 	g, err := s.group(in)
 	if err != nil {
 		return nil, err
 	}
+	if in.str("Granularity") != "1Minute" {
+		return nil, invalid("the only Granularity is 1Minute")
+	}
+	names := in.texts("Metrics")
+	if len(names) == 0 {
+		names = metrics()
+	}
+	if err := known("the metric", names, metrics()); err != nil {
+		return nil, err
+	}
 	var add []*node
-	for _, m := range in.texts("Metrics") {
+	for _, m := range names {
 		add = append(add, fields("Metric", m, "Granularity", in.str("Granularity")))
 	}
 	change(g, "EnabledMetrics", "Metric", add, nil)
@@ -211,7 +208,11 @@ func (s *Service) enableMetrics(in *node) (*node, error) {
 func (s *Service) disableMetrics(in *node) (*node, error) {
 	g, err := s.group(in)
 	if err == nil {
-		change(g, "EnabledMetrics", "Metric", nil, in.texts("Metrics"))
+		names := in.texts("Metrics")
+		if len(names) == 0 {
+			names = metrics()
+		}
+		change(g, "EnabledMetrics", "Metric", nil, names)
 	}
 	return nil, err
 }
@@ -221,8 +222,12 @@ func (s *Service) suspend(in *node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, err := chosen(in)
+	if err != nil {
+		return nil, err
+	}
 	var add []*node
-	for _, p := range in.texts("ScalingProcesses") {
+	for _, p := range names {
 		add = append(add, fields("ProcessName", p, "SuspensionReason", "User suspended"))
 	}
 	change(g, "SuspendedProcesses", "ProcessName", add, nil)
@@ -231,14 +236,31 @@ func (s *Service) suspend(in *node) (*node, error) {
 
 func (s *Service) resume(in *node) (*node, error) {
 	g, err := s.group(in)
+	if err != nil {
+		return nil, err
+	}
+	names, err := chosen(in)
 	if err == nil {
-		change(g, "SuspendedProcesses", "ProcessName", nil, in.texts("ScalingProcesses"))
+		change(g, "SuspendedProcesses", "ProcessName", nil, names)
 	}
 	return nil, err
 }
 
+// chosen are the processes that a call names; none means all.
+func chosen(in *node) ([]string, error) {
+	names := in.texts("ScalingProcesses")
+	if len(names) == 0 {
+		return processes(), nil
+	}
+	return names, known("the process", names, processes())
+}
+
 func (s *Service) createConfiguration(in *node) (*node, error) {
+	if s.configs[in.str("LaunchConfigurationName")] != nil {
+		return nil, &refusal{"AlreadyExists", "a launch configuration of the name is there", 400}
+	}
 	c := in.copy()
+	c.set("LaunchConfigurationARN", text(arn("launchConfiguration", s.uuid()+":launchConfigurationName/"+in.str("LaunchConfigurationName"))))
 	c.set("CreatedTime", text(stamp(s.now())))
 	s.configs[in.str("LaunchConfigurationName")] = c
 	return nil, nil
@@ -253,4 +275,37 @@ func (s *Service) describeConfigurations(in *node) (*node, error) {
 		}
 	}
 	return page("LaunchConfigurations", found, in, 50)
+}
+
+func (s *Service) deleteConfiguration(in *node) (*node, error) {
+	name := in.str("LaunchConfigurationName")
+	for _, g := range s.groups {
+		if g.str("LaunchConfigurationName") == name {
+			return nil, &refusal{"ResourceInUse", "Cannot delete launch configuration " + name + " because it is attached to AutoScalingGroup " + g.name, 400}
+		}
+	}
+	if s.configs[name] == nil {
+		return nil, invalid("Launch configuration name not found - " + name)
+	}
+	delete(s.configs, name)
+	return nil, nil
+}
+
+// describeTags lists the tags of all groups, filtered.
+func (s *Service) describeTags(in *node) (*node, error) {
+	defer s.thaw()
+	var found []*node
+	for _, g := range sorted(s.groups) {
+		shown := s.shown(g)
+		if shown == nil {
+			continue
+		}
+		for _, t := range shown.all("Tags") {
+			of := map[string]string{"auto-scaling-group": g.name, "key": t.str("Key"), "value": t.str("Value"), "propagate-at-launch": t.str("PropagateAtLaunch")}
+			if !slices.ContainsFunc(in.all("Filters"), func(f *node) bool { return !slices.Contains(f.texts("Values"), of[f.str("Name")]) }) {
+				found = append(found, t)
+			}
+		}
+	}
+	return page("Tags", found, in, 50)
 }

@@ -1,195 +1,222 @@
 package asg
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/aws/smithy-go"
 )
 
-// advance brings every group one step on. It returns what must be done to
-// machines for the next one, and whether anything moved without them.
-func (s *Service) advance() (work []effect, moved bool) {
+// advance brings groups one step on. It returns what must be done to machines
+// for the next one, and whether anything moved without them.
+func (s *Service) advance(groups []*group) (work []effect, moved bool) {
 	s.moved = false
-	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
-		g := s.groups[name]
+	s.fireAll()
+	s.alarmed()
+	for _, g := range groups {
 		for _, m := range slices.Clone(g.members) {
 			work = append(work, s.step(g, m)...)
 		}
+		s.stepRefresh(g)
 		work = append(work, s.reconcile(g)...)
 		if g.deleting && len(g.members) == 0 {
-			delete(s.groups, name)
+			delete(s.groups, g.name)
+			s.moved = true
 		}
 	}
 	return work, s.moved
 }
 
-// step brings one member on.
-func (s *Service) step(g *group, m *member) []effect {
-	switch {
-	case m.busy || m.id == "":
-		return nil
-	case m.state == statePending && m.ec2 == ec2Running:
-		s.move(g, m, stateInService)
-		s.finish(m.launch, statusSuccessful, "")
-	case m.ending() && (m.ec2 == gone || m.ec2 == ec2Terminated):
-		s.finish(m.end, statusSuccessful, "")
-		g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
-	case m.state == stateTerminating && m.ec2 != "shutting-down":
-		return []effect{s.terminate(g, m)}
+// weigh adds up the weights of the members that fit.
+func (g *group) weigh(fits func(*member) bool) (n int) {
+	for _, m := range g.members {
+		if fits(m) {
+			n += m.weight
+		}
 	}
-	return nil
+	return n
 }
 
-// terminate ends a member's machine.
-func (s *Service) terminate(_ *group, m *member) effect {
-	m.busy = true
-	id := m.id
-	return effect{
-		do: func(ctx context.Context) error { return s.machines.Terminate(ctx, []string{id}) },
-		done: func(err error) {
-			m.busy = false
-			if err == nil {
-				m.ec2 = "shutting-down"
-			}
-		},
+// want is the capacity that the group is to have.
+func (g *group) want() int {
+	if g.deleting {
+		return 0
 	}
+	return g.number("DesiredCapacity")
 }
 
 // reconcile launches what is missing and ends what is too many.
 func (s *Service) reconcile(g *group) []effect {
-	var alive []*member
+	if g.deleting {
+		s.endAll(g)
+		return nil
+	}
+	s.rebalance(g)
+	want, have := g.want(), g.weigh((*member).counts)
+	work := s.grow(g, have, want)
+	s.replaceLeaving(g, want)
+	if have > want && !g.suspended("Terminate") {
+		s.shrink(g, have, want)
+	}
+	if have == want {
+		g.reasons, g.stuck = nil, false
+	}
+	return append(work, s.keepPool(g)...)
+}
+
+// endAll ends every member of a group that is being deleted.
+func (s *Service) endAll(g *group) {
 	for _, m := range g.members {
-		if m.lives() {
-			alive = append(alive, m)
+		if m.id != "" && !m.ending() && !g.suspended("Terminate") {
+			s.dismiss(g, m, s.because(nil, "a user request deleted the AutoScalingGroup."))
 		}
 	}
-	want := g.number("DesiredCapacity")
-	if g.deleting {
-		want = 0
+}
+
+// room is how far a group may stand above its desired capacity while one
+// member replaces another: what its maintenance policy grants, or a tenth, and
+// always one.
+func (g *group) room(want int) int {
+	most := 110
+	if p := g.get("InstanceMaintenancePolicy"); p.number("MaxHealthyPercentage") >= 100 {
+		most = p.number("MaxHealthyPercentage")
+	}
+	return max(1, want*(most-100)/100)
+}
+
+// grow launches up to want, from the warm pool first.
+func (s *Service) grow(g *group, have, want int) []effect {
+	if g.suspended("Launch") {
+		return nil
 	}
 	var work []effect
-	for have := len(alive); have < want && !g.suspended("Launch") && !s.now().Before(g.retry); have++ {
-		work = append(work, s.launch(g, len(alive), want))
-	}
-	for have := len(alive); have > want && !g.suspended("Terminate"); have-- {
-		s.scaleIn(g, alive[have-1], len(alive), want)
-	}
-	if len(alive) == want {
-		g.reasons = nil
+	live, limit := g.weigh((*member).lives), want+max(g.room(want), g.refreshRoom())
+	for now := have; now < want && (live < limit || now == live); {
+		if m := s.draw(g, have, want); m != nil {
+			now, live = now+m.weight, live+m.weight
+			continue
+		}
+		if s.now().Before(g.retry) {
+			break
+		}
+		m, e := s.launch(g, s.growth(g, have, want), false)
+		work = append(work, e)
+		now, live = now+m.weight, live+m.weight
 	}
 	return work
 }
 
-// scaleIn begins the end of m.
-func (s *Service) scaleIn(g *group, m *member, have, want int) {
-	cause := s.because(g, fmt.Sprintf("an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from %d to %d.", have, want))
-	m.end = s.begin(g, "Terminating EC2 instance: "+m.id, cause+fmt.Sprintf(" At %s instance %s was selected for termination.", causeTime(s.now()), m.id), statusInProgress)
-	s.move(g, m, stateTerminating)
-}
-
-// launch begins a member.
-func (s *Service) launch(g *group, have, want int) effect {
-	m := &member{state: statePending, zone: s.leanest(g), token: s.uuid(), busy: true, protected: g.str("NewInstancesProtectedFromScaleIn") == "true"}
-	m.launch = s.begin(g, "Launching a new EC2 instance", s.because(g, fmt.Sprintf("an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.", have, want)), statusInProgress)
-	m.launch.zone = m.zone
-	g.members = append(g.members, m)
-	ref, config := specOf(g.node)
-	in := Launch{Group: g.name, Zone: m.zone, Token: m.token, Tags: propagated(g), Configuration: config}
-	var id string
-	from, known := s.templates.known(ref)
-	return effect{
-		do: func(ctx context.Context) (err error) {
-			if config == "" {
-				if s.templates.other != nil { // $Latest is what it is now
-					from, known = s.templates.resolve(ctx, ref)
-				}
-				if known != nil {
-					return known
-				}
-				in.TemplateID, in.TemplateName, in.Version = from.ID, from.Name, from.Version
-			}
-			id, err = s.machines.Launch(ctx, in)
-			return err
-		},
-		done: func(err error) {
-			m.id, m.template, m.config = id, from, config
-			s.launched(g, m, err)
-		},
+// growth words why a member is launched.
+func (s *Service) growth(g *group, have, want int) string {
+	if len(g.owed) > 0 {
+		what := g.owed[0]
+		g.owed = g.owed[1:]
+		return s.because(nil, what)
 	}
+	return s.because(g, fmt.Sprintf("an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.", have, want))
 }
 
-// launched writes down what became of a launch.
-func (s *Service) launched(g *group, m *member, err error) {
-	m.busy = false
-	if err != nil {
-		g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
-		g.failures++
-		g.retry = s.now().Add(min(10*time.Second<<min(g.failures-1, 10), 5*time.Minute))
-		s.finish(m.launch, statusFailed, launchFailure(err))
+// replaceLeaving ends members that are to leave, as far as others serve.
+func (s *Service) replaceLeaving(g *group, want int) {
+	if g.suspended("Terminate") {
 		return
 	}
-	g.failures = 0
-	m.ec2 = "pending"
-	m.launch.description = "Launching a new EC2 instance: " + m.id
-	m.launch.status, m.launch.progress = statusPreService, 30
-	s.move(g, m, statePending)
-}
-
-// launchFailure is the message of a failed launch, with AWS's code in front.
-func launchFailure(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		return fmt.Sprintf("%s - %s. Launching EC2 instance failed.", api.ErrorCode(), strings.TrimSuffix(api.ErrorMessage(), "."))
-	}
-	return err.Error() + ". Launching EC2 instance failed."
-}
-
-// specOf is what a group launches from: a template, or a launch configuration.
-func specOf(g *node) (TemplateRef, string) {
-	spec := g.get("LaunchTemplate")
-	if m := g.get("MixedInstancesPolicy"); m != nil {
-		spec = m.get("LaunchTemplate").get("LaunchTemplateSpecification")
-	}
-	if spec == nil {
-		return TemplateRef{}, g.str("LaunchConfigurationName")
-	}
-	return refOf(spec), ""
-}
-
-func refOf(spec *node) TemplateRef {
-	return TemplateRef{ID: spec.str("LaunchTemplateId"), Name: spec.str("LaunchTemplateName"), Version: spec.str("Version")}
-}
-
-// propagated are the tags that an instance of g is launched with.
-func propagated(g *group) map[string]string {
-	tags := map[string]string{"aws:autoscaling:groupName": g.name}
-	for _, t := range g.all("Tags") {
-		if t.str("PropagateAtLaunch") == "true" {
-			tags[t.str("Key")] = t.str("Value")
-		}
-	}
-	return tags
-}
-
-// leanest is the zone of g with the fewest members.
-func (s *Service) leanest(g *group) string {
-	zones := g.texts("AvailabilityZones")
-	if len(zones) == 0 {
-		return "us-east-1a"
-	}
-	count := func(zone string) (n int) {
-		for _, m := range g.members {
-			if m.zone == zone && m.lives() {
-				n++
+	warm := g.refreshWarmup()
+	serving := g.weigh(func(m *member) bool {
+		return m.state == stateInService && m.ill == "" && (m.leaving != "" || !s.now().Before(m.since.Add(warm)))
+	})
+	for _, m := range slices.Clone(g.members) {
+		if m.leaving != "" && m.state == stateInService && (m.ill != "" || serving-m.weight >= want) {
+			if m.ill == "" {
+				serving -= m.weight
 			}
+			s.dismiss(g, m, s.because(nil, m.leaving+"."))
 		}
-		return n
 	}
-	return slices.MinFunc(zones, func(a, b string) int { return count(a) - count(b) })
+}
+
+// shrink ends the members that the termination policies choose.
+func (s *Service) shrink(g *group, have, want int) {
+	for now := have; now > want; {
+		m := s.victim(g, now-want)
+		if m == nil {
+			s.sayStuck(g)
+			return
+		}
+		now -= m.weight
+		cause := s.because(g, fmt.Sprintf("an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from %d to %d.", have, want))
+		m.pooled = m.state == stateInService && g.pool.get("InstanceReusePolicy").str("ReuseOnScaleIn") == "true"
+		s.dismiss(g, m, cause+fmt.Sprintf(" At %s instance %s was selected for termination.", causeTime(s.now()), m.id))
+	}
+}
+
+// sayStuck writes down, once, that everybody is protected.
+func (s *Service) sayStuck(g *group) {
+	if g.stuck || !slices.ContainsFunc(g.members, func(m *member) bool { return m.protected && m.counts() }) {
+		return
+	}
+	g.stuck = true
+	a := s.begin(g, "Terminating EC2 instance", s.because(g, "a scale in was begun."), statusInProgress)
+	s.finish(a, statusCancelled, "Could not scale to desired capacity because all remaining instances are protected from scale-in.")
+}
+
+// places are where instances of g may be launched.
+func (s *Service) places(g *group) []place {
+	var out []place
+	for _, subnet := range g.subnets() {
+		out = append(out, place{s.zoneOf(g.node, subnet), subnet})
+	}
+	if len(out) == 0 {
+		for _, zone := range g.texts("AvailabilityZones") {
+			out = append(out, place{zone: zone})
+		}
+	}
+	return out
+}
+
+// inOrder sorts places: those without recent trouble first, then the one whose
+// zone has the fewest members.
+func (s *Service) inOrder(g *group) []place {
+	all := s.places(g)
+	slices.SortStableFunc(all, func(a, b place) int {
+		return cmp.Or(cmp.Compare(flag(s.troubled(g, a)), flag(s.troubled(g, b))), cmp.Compare(g.crowd(a.zone), g.crowd(b.zone)))
+	})
+	return all
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// trouble is how long a place that had no capacity is a last resort.
+const trouble = 5 * time.Minute
+
+func (s *Service) troubled(g *group, p place) bool {
+	t, ok := g.troubled[p]
+	return ok && s.now().Before(t.Add(trouble))
+}
+
+// crowd counts the members of a zone.
+func (g *group) crowd(zone string) int {
+	return g.weigh(func(m *member) bool { return m.counts() && m.at.zone == zone })
+}
+
+// rebalance lets one member of the fullest zone leave for the emptiest, and
+// those of zones that are no longer the group's.
+func (s *Service) rebalance(g *group) {
+	all := s.inOrder(g)
+	if g.suspended("AZRebalance") || g.suspended("Launch") || g.suspended("Terminate") || len(all) == 0 || s.troubled(g, all[0]) ||
+		g.weigh((*member).counts) != g.want() || slices.ContainsFunc(g.members, func(m *member) bool { return m.leaving != "" || m.busy }) {
+		return
+	}
+	for _, m := range g.members {
+		foreign := !slices.ContainsFunc(all, func(p place) bool { return p.zone == m.at.zone })
+		if m.state == stateInService && (foreign || g.crowd(m.at.zone)-g.crowd(all[0].zone) >= 2*m.weight) {
+			s.leave(m, "an instance was taken out of service in response to rebalancing the Availability Zones")
+			return
+		}
+	}
 }

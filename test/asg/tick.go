@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 )
 
 // effect is something done to machines: do runs with no lock held, done
@@ -25,10 +27,9 @@ func (s *Service) Tick(ctx context.Context) error {
 	defer s.ticking.Unlock()
 	var failed error
 	for range rounds {
-		err := s.look(ctx)
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, s.look(ctx), s.ask(ctx))
 		s.mu.Lock()
-		work, moved := s.advance()
+		work, moved := s.advance(sorted(s.groups))
 		s.mu.Unlock()
 		results := perform(ctx, s.parallel, work)
 		s.mu.Lock()
@@ -101,15 +102,22 @@ func (s *Service) see(asked []string, states map[string]string) {
 }
 
 // forward is Tick for a service with made-up machines, which cannot block: it
-// runs under the lock, before every call is answered.
+// runs under the lock, before every call is answered. Within a second only the
+// groups that calls have changed are looked at, so that a thousand groups cost
+// nothing to a call about one.
 func (s *Service) forward() {
 	if !s.madeUp {
 		return
 	}
 	ctx := context.Background()
+	second := s.now().Truncate(time.Second)
+	all := !second.Equal(s.forwarded) || s.touched[""]
+	touched := s.touched
+	s.forwarded, s.touched = second, map[string]bool{}
 	for range rounds {
+		groups := slices.DeleteFunc(sorted(s.groups), func(g *group) bool { return !all && !touched[g.name] })
 		var ids []string
-		for _, g := range s.groups {
+		for _, g := range groups {
 			for _, m := range g.members {
 				ids = append(ids, m.id)
 			}
@@ -117,13 +125,20 @@ func (s *Service) forward() {
 		slices.Sort(ids)
 		states, _ := s.machines.States(ctx, ids) // of made-up machines it cannot fail
 		s.see(ids, states)
-		work, moved := s.advance()
+		work, moved := s.advance(groups)
 		for _, w := range work {
 			w.done(w.do(ctx))
 		}
 		if !moved && len(work) == 0 {
 			return
 		}
+	}
+}
+
+// touch notes which group a call changes.
+func (s *Service) touch(action string, in *node) {
+	if !strings.HasPrefix(action, "Describe") {
+		s.touched[in.str("AutoScalingGroupName")] = true
 	}
 }
 

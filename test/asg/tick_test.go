@@ -203,3 +203,10 @@ func TestAFailedLaunchSaysWhyAndIsTriedAgainLater(t *testing.T) {
 	p.tick(time.Minute)
 	p.expect("after the pause", "i-01 InService")
 }
+
+// health makes load balancers find ill what *ill names.
+func health(ill *[]string) func(*asg.Config) {
+	return func(c *asg.Config) {
+		c.Health = func(context.Context, asg.Balanced) ([]string, error) { return *ill, nil }
+	}
+}
