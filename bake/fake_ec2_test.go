@@ -45,7 +45,11 @@ type fakeEC2 struct {
 	deny   func(action string, p url.Values) (code string) // as refuse, by what is asked
 	hide   func(id string) bool                            // leaves a thing out of answers
 	onForm func(action string, get func(key string) string)
-	stuck  bool              // images stay pending
+	stuck  bool // images stay pending
+	// noAddress leaves the address out of the reply to a launch.
+	noAddress bool
+	// prompt ends an instance with the call, and makes an image with it.
+	prompt bool
 	answer map[string]string // in place of what the fake would say
 }
 
@@ -77,6 +81,16 @@ func (f *fakeEC2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	code := f.refuse[action]
 	if f.deny != nil && code == "" {
 		code = f.deny(action, r.Form)
+	}
+	for _, t := range slices.Concat(f.instances, f.images) {
+		if f.prompt {
+			if next := map[string]string{"shutting-down": "terminated", "pending": "available"}[t.state]; next != "" {
+				t.state = next
+			}
+		}
+	}
+	if action == "DeleteSecurityGroup" && code == "" && f.inUse(r.Form.Get("GroupId")) {
+		code = "DependencyViolation"
 	}
 	if code != "" {
 		w.WriteHeader(http.StatusBadRequest)
@@ -114,10 +128,29 @@ func (f *fakeEC2) act(action string, p url.Values) string {
 	case "DeleteSecurityGroup":
 		drop(&f.groups, p.Get("GroupId"))
 		return "<return>true</return>"
-	case "RunInstances", "DescribeInstances", "StopInstances", "TerminateInstances", "RebootInstances":
+	case "RunInstances", "DescribeInstances", "TerminateInstances", "RebootInstances":
 		return f.instance(action, p)
 	}
 	return f.image(action, p)
+}
+
+// inUse says that an instance that has not ended uses a group; this look, too,
+// moves states on.
+func (f *fakeEC2) inUse(group string) bool {
+	used := false
+	for _, i := range f.instances {
+		if slices.Contains([]string{i.params.Get("SecurityGroupId.1"), i.params.Get("NetworkInterface.1.SecurityGroupId.1")}, group) && i.state != "terminated" {
+			used = true
+			f.moveOn(i)
+		}
+	}
+	return used
+}
+
+func (f *fakeEC2) moveOn(i *thing) {
+	if next := map[string]string{"pending": "running", "shutting-down": "terminated"}[i.state]; next != "" {
+		i.state = next
+	}
 }
 
 // subnets knows subnet-1 (default) and subnet-2 in vpc-1, subnet-3 in vpc-2;
@@ -148,19 +181,20 @@ func (f *fakeEC2) instance(action string, p url.Values) string {
 	case "RunInstances":
 		i := f.add(&f.instances, "i", p, "instance")
 		i.state, i.token = "pending", p.Get("ClientToken")
+		if f.noAddress {
+			return strings.Replace(show(i), "<privateIpAddress>172.31.0.9</privateIpAddress>", "", 1)
+		}
 		return show(i)
 	case "DescribeInstances":
 		out := f.list("reservationSet", f.instances, p, show)
 		for _, i := range f.instances {
-			if next := map[string]string{"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}[i.state]; next != "" {
-				i.state = next
-			}
+			f.moveOn(i)
 		}
 		return out
 	}
 	for _, i := range f.instances {
 		if i.id == p.Get("InstanceId.1") {
-			i.state = map[string]string{"StopInstances": "stopping", "TerminateInstances": "shutting-down", "RebootInstances": "running"}[action]
+			i.state = map[string]string{"TerminateInstances": "shutting-down", "RebootInstances": "running"}[action]
 		}
 	}
 	return ""
@@ -286,10 +320,8 @@ func (f *fakeEC2) owned() []string {
 	return out
 }
 
-// called says how often an action was called.
-func (f *fakeEC2) called(action string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// tally is called for who holds the fake's lock already.
+func (f *fakeEC2) tally(action string) int {
 	n := 0
 	for _, c := range f.calls {
 		if c == action {
@@ -297,4 +329,11 @@ func (f *fakeEC2) called(action string) int {
 		}
 	}
 	return n
+}
+
+// called says how often an action was called.
+func (f *fakeEC2) called(action string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tally(action)
 }

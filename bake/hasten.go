@@ -16,7 +16,10 @@ const hastenTime = 3 * time.Second
 // it seconds later (Jenkins does after five), and the undos before the
 // builder's can take longer than that. Whether it worked is the undo's to see.
 func (s *Session) hasten(ctx context.Context) {
-	ids := []string{s.instance}
+	var ids []string
+	if s.ending.IsZero() {
+		ids = append(ids, s.instance)
+	}
 	if s.prover != nil {
 		ids = append(ids, s.prover.instance)
 	}

@@ -15,7 +15,7 @@ func TestAFailedBakeIsKeptWhenAsked(t *testing.T) {
 	f := newFakes(t)
 	f.in.KeepOnFailure = true
 	p := f.plan(t)
-	f.ec2.refuse["StopInstances"] = "UnauthorizedOperation"
+	f.ec2.refuse["CreateImage"] = "UnauthorizedOperation"
 	r, err := f.Bake(t.Context(), p)
 	if fault.KindOf(err) != fault.AWS || r.Result != "failed" || len(r.Leftover) == 0 {
 		t.Fatalf("%v, report %+v", err, r)

@@ -13,7 +13,9 @@ type pace struct{ First, Max time.Duration }
 // Paces of our own, because the SDK's waiters start slow and back off to two
 // minutes: a bake would idle most of its time.
 func statePace() pace { return pace{First: time.Second, Max: 3 * time.Second} }
-func imagePace() pace { return pace{First: time.Second, Max: 5 * time.Second} }
+
+// imagePace is for pollLong.
+func imagePace() pace { return pace{First: 2 * time.Second, Max: 10 * time.Second} }
 
 // EC2 learns of new things late: for some seconds an id that it has just given
 // out may be "not found". newLooks at newPace are 6.5 seconds.
@@ -30,6 +32,11 @@ func (s *Session) settled(r Resource) bool { return s.Clock.Now().Sub(r.At) > ne
 // poll calls look until it says that it is done, or fails, or ctx ends.
 func poll(ctx context.Context, clock Clock, p pace, look func(context.Context) (done bool, err error)) error {
 	return await.Poll(ctx, clock, await.Pace(p), look)
+}
+
+// pollLong is poll for what takes minutes, and was asked for this moment.
+func pollLong(ctx context.Context, clock Clock, p pace, look func(context.Context) (done bool, err error)) error {
+	return await.PollLong(ctx, clock, await.Pace(p), look)
 }
 
 // pollLater is poll for what cannot be so yet: a change that was asked for this

@@ -106,7 +106,7 @@ func TestThePriceIsThatOfWhatRan(t *testing.T) {
 	}
 	r := Report{Region: "us-east-1", ImageID: "ami-1", StartedAt: at, EndedAt: at.Add(60 * time.Minute),
 		Inputs: Recipe{RootGB: 10, Disk: Disk{Type: "gp3"}},
-		Steps:  []StepTime{step("launch", 1, 2, ""), step("stop", 30, 31, ""), step("prove", 40, 46, "")},
+		Steps:  []StepTime{step("launch", 1, 2, ""), step(awaitStep, 30, 31, ""), step("prove", 40, 46, "")},
 		Copies: []distribute.Copy{{Region: "eu-west-1", ImageID: "ami-2"}, {Region: "us-west-2", Error: "x"}, {Region: "eu-central-1", ImageID: "ami-3", Existing: true}}}
 	r.Launch.InstanceType, r.Launch.Market = "t3.small", MarketSpot
 	r.estimate()

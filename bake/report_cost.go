@@ -16,8 +16,7 @@ func (r Report) usage() cost.Usage {
 	gb := cmp.Or(r.Inputs.RootGB, r.Inputs.Base.RootGB)
 	kind := cmp.Or(r.Inputs.Disk.Type, r.Inputs.Base.RootType)
 	if from := r.began("launch"); !from.IsZero() {
-		stopped := r.ended("stop")
-		u.Instances = append(u.Instances, cost.Instance{What: "builder", Type: r.Launch.InstanceType, Spot: r.Launch.Market == MarketSpot, For: stopped.Sub(from)})
+		u.Instances = append(u.Instances, cost.Instance{What: "builder", Type: r.Launch.InstanceType, Spot: r.Launch.Market == MarketSpot, For: r.ended(awaitStep).Sub(from)})
 		u.Volumes = append(u.Volumes, cost.Volume{What: "builder's", Type: kind, GB: gb, For: r.EndedAt.Sub(from)})
 	}
 	if from := r.began("prove"); !from.IsZero() {

@@ -12,7 +12,6 @@ const (
 	actPassRole          = "iam:PassRole"
 	actDescribeInstances = "ec2:DescribeInstances"
 	actReboot            = "ec2:RebootInstances"
-	actStop              = "ec2:StopInstances"
 	actTerminate         = "ec2:TerminateInstances"
 	actConsole           = "ec2:GetConsoleOutput"
 
@@ -86,10 +85,6 @@ func (p Plan) launchActions() []string {
 	}
 	return out
 }
-
-// stopActions know that a spot instance cannot be stopped; a plan that may
-// fall back to on-demand needs the right all the same.
-func (p Plan) stopActions() []string { return []string{actStop, actDescribeInstances} }
 
 func (p Plan) imageActions() []string {
 	out := []string{actCreateImage, actCreateTags, actDescribeImages, actDescribeSnapshots, actDeregister, actDeleteSnapshot}

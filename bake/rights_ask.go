@@ -135,10 +135,6 @@ func (p Plan) questions() map[string]question {
 		_, err := e.DescribeInstances(ctx, &ec2.DescribeInstancesInput{DryRun: dry})
 		return err
 	}}
-	all[actStop] = made(func(ctx context.Context, e EC2) error {
-		_, err := e.StopInstances(ctx, &ec2.StopInstancesInput{DryRun: dry, InstanceIds: []string{noInstance}})
-		return err
-	})
 	all[actReboot] = made(func(ctx context.Context, e EC2) error {
 		_, err := e.RebootInstances(ctx, &ec2.RebootInstancesInput{DryRun: dry, InstanceIds: []string{noInstance}})
 		return err

@@ -92,7 +92,7 @@ func TestRightsAreAskedForWithoutDoingAnything(t *testing.T) {
 		switch action {
 		case "RunInstances", "TerminateInstances":
 			return "UnauthorizedOperation"
-		case "StopInstances":
+		case "RebootInstances":
 			return "InvalidInstanceID.NotFound"
 		case "CreateImage":
 			return "RequestLimitExceeded"
@@ -103,7 +103,7 @@ func TestRightsAreAskedForWithoutDoingAnything(t *testing.T) {
 	if err != nil || len(rights) != len(p.Actions()) {
 		t.Fatalf("%v, %+v", err, rights)
 	}
-	want := map[string]string{actRun: RightRefused, actTerminate: RightUnknown, actStop: RightUnknown, actCreateImage: RightUnknown,
+	want := map[string]string{actRun: RightRefused, actTerminate: RightUnknown, actReboot: RightUnknown, actCreateImage: RightUnknown,
 		actPassRole: RightUnknown, actDescribeSubnets: RightAllowed, actDeregister: RightAllowed, actProtect: RightAllowed, actCreateGroup: RightAllowed}
 	for _, r := range rights {
 		if v, ok := want[r.Action]; ok && v != r.Verdict {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"bakehouse/bake/ami"
 	"bakehouse/bake/distribute"
 	"bakehouse/bake/publish"
 	"bakehouse/internal/fault"
@@ -24,12 +25,15 @@ type Session struct {
 	token    string // client token of the launch
 	tried    []Attempt
 	instance string       // the builder
+	private  string       // its address, from the reply to its launch
+	ending   time.Time    // when EC2 took the order to end it; zero: not yet
 	addr     string       // where its SSH answers
 	machine  Machine      // connected builder
 	chefKey  secret.Bytes // private key of the bake's Chef client, PEM
 	client   string       // path of chef-client or cinc-client in the builder
 	image    string
 	snaps    []string
+	siblings []ami.Image        // of the image, and itself: all of its role when it was made, the newest first
 	copying  *distribute.Copier // nil: no copy has begun
 	copies   []distribute.Copy
 	shared   []distribute.Share
@@ -81,9 +85,8 @@ func steps(p Plan) []Step {
 		Step{Name: "install agent", Timeout: 10 * time.Minute, Run: (*Session).installAgent},
 		Step{Name: "inventory", Timeout: 5 * time.Minute, Run: (*Session).takeInventory},
 		Step{Name: "scrub", Timeout: 10 * time.Minute, Run: (*Session).scrub},
-		Step{Name: "stop", Timeout: 10 * time.Minute, Run: (*Session).stop, Actions: p.stopActions()},
 		Step{Name: "create image", Timeout: 5 * time.Minute, Run: (*Session).createImage, Undo: (*Session).removeImage, Product: true, Actions: p.imageActions()},
-		Step{Name: "wait for image", Run: (*Session).awaitImage, Actions: []string{actDescribeImages, actDescribeSnapshots, actModifyImage}},
+		Step{Name: "wait for image", Run: (*Session).awaitImage, Actions: []string{actDescribeImages, actDescribeSnapshots, actModifyImage, actTerminate}},
 	)
 	if !p.inputs.Prove.Skip {
 		list = append(list, Step{Name: "prove", Run: (*Session).prove, Undo: (*Session).removeProver, Actions: p.proveActions()})

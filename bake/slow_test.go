@@ -147,7 +147,7 @@ func TestABakeWaitsForAnImageThatTakesTenMinutes(t *testing.T) {
 	if lag := to.Sub(from) - 10*time.Minute; lag < 0 || lag > imagePace().Max {
 		t.Errorf("the image was seen %v after it was ready", lag)
 	}
-	if looks := f.ec2.called("DescribeImages"); looks > 10*60/int(imagePace().Max.Seconds())+15 {
+	if looks := f.ec2.called("DescribeImages"); looks > 10*60/int(imagePace().Max.Seconds())+25 {
 		t.Errorf("%d looks at the image in ten minutes", looks)
 	}
 }

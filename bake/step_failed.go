@@ -89,7 +89,7 @@ func (s *Session) keepBuilder() error {
 // howToGetIn is what a person needs who looks into a kept builder.
 func (s *Session) howToGetIn(key string) []string {
 	lines := []string{"kept, as asked: " + s.owned()}
-	if s.addr != "" {
+	if s.addr != "" && s.ending.IsZero() {
 		host := strings.TrimSuffix(s.addr, fmt.Sprintf(":%d", sshPort))
 		lines = append(lines, fmt.Sprintf("get in (until the scrub has run): ssh -i %s -o UserKnownHostsFile=%s.known_hosts %s@%s", key, key, s.plan.Launch.SSHUser, host))
 	}

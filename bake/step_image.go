@@ -18,8 +18,13 @@ import (
 	"bakehouse/internal/fault"
 )
 
-// createImage asks EC2 for an image of the stopped builder.
+// createImage asks EC2 for an image of the builder. EC2 itself shuts it down,
+// takes the snapshots while its data is at rest, and starts it again
+// (CreateImage without NoReboot, Amazon EC2 API reference); on-demand and spot
+// instances, which cannot be stopped, are treated alike. What the builder does
+// then is in no image, and its user-data keeps the agent from a first boot.
 func (s *Session) createImage(ctx context.Context) error {
+	_ = s.disconnect(ctx)
 	name := s.plan.ImageName
 	if err := s.save(); err != nil {
 		return err
@@ -27,6 +32,7 @@ func (s *Session) createImage(ctx context.Context) error {
 	if err := s.journal.intend(KindImage, name); err != nil {
 		return err
 	}
+	builder, _ := s.journal.get(KindInstance, s.token)
 	id, err := await.Creation{
 		Action: "ec2:CreateImage", Doing: "creating image " + name + " of " + s.instance,
 		Create: func(ctx context.Context) (string, error) {
@@ -38,6 +44,7 @@ func (s *Session) createImage(ctx context.Context) error {
 		},
 		Find:   s.findImage,
 		Refuse: func() error { return s.journal.gone(KindImage, name) },
+		Young:  !s.settled(builder),
 	}.Run(ctx, s.Clock)
 	if err != nil {
 		return err
@@ -84,21 +91,25 @@ func describeOwn(ctx context.Context, api ami.Lister, by ...types.Filter) (*type
 	return &out.Images[0], nil
 }
 
-// awaitImage waits until the image can be used, and sees that it is as its
-// base was.
+// awaitImage waits until the image can be used, lets the builder go, and sees
+// that the image is as its base was.
 func (s *Session) awaitImage(ctx context.Context) error {
 	start := s.Clock.Now()
 	var made *types.Image
-	err := pollLater(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
-		i, err := s.describeImage(ctx, ami.Filter("image-id", s.image))
+	var far howFar
+	look := s.lookAmongSiblings
+	err := pollLong(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
+		i, err := look(ctx)
 		if err != nil {
 			return false, awsfault.New("ec2:DescribeImages", "looking at image "+s.image, err)
 		}
+		look = s.lookAtImage
 		if i == nil {
 			return false, nil // too new for EC2
 		}
 		made, s.snaps = i, ami.Snapshots(*i)
-		s.progress("%s is %s%s, %s so far", s.image, i.State, s.snapshotProgress(ctx, i.State, s.Clock.Now().Sub(start)), s.Clock.Now().Sub(start).Round(time.Second))
+		waited := s.Clock.Now().Sub(start)
+		s.progress("%s is %s%s, %s so far", s.image, i.State, far.of(ctx, s, i.State, waited), waited.Round(time.Second))
 		switch i.State {
 		case types.ImageStateAvailable:
 			return true, nil
@@ -110,26 +121,55 @@ func (s *Session) awaitImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.release(ctx)
 	if err := s.checkBootMode(made); err != nil {
 		return err
 	}
 	return s.requireIMDSv2(ctx, made)
 }
 
-// progressAfter is how long a wait must take to be worth a call that only tells
-// how far it is.
-const progressAfter = 10 * time.Second
+// lookAmongSiblings finds the image among all of its role, which the comparison
+// of inventories needs anyway, and keeps those.
+func (s *Session) lookAmongSiblings(ctx context.Context) (*types.Image, error) {
+	found, err := ami.Describe(ctx, s.EC2, ami.Filter("tag:"+ami.TagRole, s.plan.Recipe.Role))
+	if err != nil {
+		return nil, err
+	}
+	s.siblings = ami.Newest(found)
+	i := slices.IndexFunc(found, func(i types.Image) bool { return aws.ToString(i.ImageId) == s.image })
+	if i < 0 {
+		return nil, nil
+	}
+	return &found[i], nil
+}
 
-// snapshotProgress asks how far the snapshots are, while there is something to wait for.
-func (s *Session) snapshotProgress(ctx context.Context, state types.ImageState, waited time.Duration) string {
-	if state != types.ImageStatePending || waited < progressAfter {
+func (s *Session) lookAtImage(ctx context.Context) (*types.Image, error) {
+	return s.describeImage(ctx, ami.Filter("image-id", s.image))
+}
+
+// progressEvery is how often it is asked how far the snapshots are: that call
+// only tells, and nothing waits for it.
+const progressEvery = 30 * time.Second
+
+// howFar keeps what was last heard of the snapshots.
+type howFar struct {
+	asked time.Duration // into the wait
+	text  string
+}
+
+// of says how far the snapshots are, as " (50%)", or nothing.
+func (h *howFar) of(ctx context.Context, s *Session, state types.ImageState, waited time.Duration) string {
+	if state != types.ImageStatePending {
 		return ""
 	}
-	found, err := s.describeSnapshots(ctx)
-	if err != nil || len(found) == 0 {
-		return ""
+	if waited < h.asked+progressEvery {
+		return h.text
 	}
-	return " (" + aws.ToString(found[0].Progress) + ")"
+	h.asked = waited
+	if found, err := s.describeSnapshots(ctx); err == nil && len(found) > 0 {
+		h.text = " (" + aws.ToString(found[0].Progress) + ")"
+	}
+	return h.text
 }
 
 func imageFailed(id string, i *types.Image) error {

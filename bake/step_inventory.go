@@ -136,26 +136,22 @@ func (s *Session) storeInventory(ctx context.Context) error {
 	if err := s.inventories().Put(ctx, s.plan.BakeID, s.inBytes); err != nil {
 		return err
 	}
-	s.changes, s.note = s.World.compareWithLast(ctx, s.image, *s.inventory)
+	s.changes, s.note = s.compareWithLast(ctx, *s.inventory)
 	return nil
 }
 
 // compareWithLast compares an inventory with that of the role's newest other
 // image. Why that cannot be done is a note, not an error: the image is good.
-func (w World) compareWithLast(ctx context.Context, image string, now inventory.Inventory) (*inventory.Diff, string) {
-	found, err := ami.List(ctx, w.EC2, ami.Filter("tag:"+ami.TagRole, now.Role))
-	if err != nil {
-		return nil, "the image before could not be looked for: " + err.Error()
-	}
-	for _, k := range found {
+func (s *Session) compareWithLast(ctx context.Context, now inventory.Inventory) (*inventory.Diff, string) {
+	for _, k := range s.siblings {
 		if k.BakeID == now.BakeID || !k.Finished() {
 			continue
 		}
-		was, err := w.InventoryOf(ctx, k)
+		was, err := s.InventoryOf(ctx, k)
 		if err != nil {
 			return nil, err.Error()
 		}
-		d := inventory.Compare(inventory.Named{Label: k.ID, Inventory: was}, inventory.Named{Label: image, Inventory: now})
+		d := inventory.Compare(inventory.Named{Label: k.ID, Inventory: was}, inventory.Named{Label: s.image, Inventory: now})
 		return &d, ""
 	}
 	return nil, "it is the role's first image"
@@ -196,7 +192,7 @@ func (w World) AddInventory(ctx context.Context, r *Report) {
 
 // storeActions are those of the inventory and the comparison.
 func (p Plan) storeActions() []string {
-	out := []string{actDescribeImages}
+	var out []string
 	if p.inputs.InventoryInS3 {
 		out = append(out, actPutObject, actGetObject, actListBucket)
 	}

@@ -3,12 +3,9 @@ package bake
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -19,7 +16,6 @@ import (
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
-	"bakehouse/internal/host"
 )
 
 func (p Plan) clientToken() string { return "bakehouse-" + p.BakeID + p.tokenSuffix }
@@ -93,6 +89,7 @@ func (s *Session) launchAt(ctx context.Context, where Placement, data string) er
 			if len(out.Instances) != 1 {
 				return "", fmt.Errorf("EC2 answered with %d instances", len(out.Instances))
 			}
+			s.private = aws.ToString(out.Instances[0].PrivateIpAddress)
 			return aws.ToString(out.Instances[0].InstanceId), nil
 		},
 		Find:   s.findBuilder,
@@ -221,159 +218,4 @@ func (s *Session) describe(ctx context.Context, by types.Filter) (*types.Instanc
 		}
 	}
 	return nil, nil
-}
-
-// awaitState waits until the builder is in a state. Another final state ends it.
-func (s *Session) awaitState(ctx context.Context, want types.InstanceStateName) (*types.Instance, error) {
-	var found *types.Instance
-	wait := pollLater
-	if want == types.InstanceStateNameTerminated { // an undo may come long after the call
-		wait = poll
-	}
-	err := wait(ctx, s.Clock, statePace(), func(ctx context.Context) (bool, error) {
-		i, err := s.describe(ctx, ami.Filter("instance-id", s.instance))
-		if err != nil {
-			return false, awsfault.New("ec2:DescribeInstances", "looking at instance "+s.instance, err)
-		}
-		if i == nil || i.State == nil {
-			return want == types.InstanceStateNameTerminated, nil
-		}
-		found = i
-		s.progress("%s is %s", s.instance, i.State.Name)
-		if i.State.Name == want {
-			return true, nil
-		}
-		if want != types.InstanceStateNameTerminated && oneOf(string(i.State.Name), "terminated", "shutting-down") {
-			return false, died(s.instance, i)
-		}
-		return false, nil
-	})
-	return found, err
-}
-
-// died says why EC2 ended the builder by itself.
-func died(id string, i *types.Instance) error {
-	why := "no reason given"
-	if i.StateReason != nil {
-		why = aws.ToString(i.StateReason.Message)
-	}
-	return fault.Newf(fault.AWS, "look up the reason (volume limits and KMS keys are the usual ones) and bake again",
-		"waiting for instance %s: it was terminated: %s", id, why)
-}
-
-// boot waits until the builder runs and has the address to reach it by.
-func (s *Session) boot(ctx context.Context) error {
-	i, err := s.awaitState(ctx, types.InstanceStateNameRunning)
-	if err != nil {
-		return err
-	}
-	if s.bySSM() {
-		return nil
-	}
-	addr := aws.ToString(i.PrivateIpAddress)
-	if s.plan.Launch.Address == AddressPublic {
-		addr = aws.ToString(i.PublicIpAddress)
-	}
-	if addr == "" {
-		return fault.Newf(fault.AWS, "use --address private, or a subnet that gives public addresses",
-			"connecting to %s: it has no %s address", s.instance, s.plan.Launch.Address)
-	}
-	s.addr = net.JoinHostPort(addr, strconv.Itoa(sshPort))
-	return nil
-}
-
-// connect waits until the builder answers; over SSH it must show the host key
-// that we made.
-func (s *Session) connect(ctx context.Context) error {
-	s.progress("%s", s.place())
-	m, err := s.reach(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			return fault.New(fault.AWS, s.unreachable(), fmt.Errorf("connecting to %s: %w", s.place(), err))
-		}
-		return fmt.Errorf("connecting to %s: %w", s.place(), err)
-	}
-	s.machine = m
-	return nil
-}
-
-func (s *Session) target() host.Target {
-	return host.Target{Addr: s.addr, User: s.plan.Launch.SSHUser, Signer: s.userKey.signer, HostKey: s.hostKey.public, Via: s.plan.bastion}
-}
-
-// disconnect closes the connection; a connection that is broken is closed.
-func (s *Session) disconnect(context.Context) error {
-	if s.machine != nil {
-		_ = s.machine.Close()
-		s.machine = nil
-	}
-	return nil
-}
-
-// stop powers the builder off by the EC2 API, cleanly, with its volume whole.
-// EC2 cannot stop an instance of a one-time spot request; CreateImage then
-// shuts it down itself for the snapshot, as it does with every running one.
-func (s *Session) stop(ctx context.Context) error {
-	_ = s.disconnect(ctx)
-	if s.plan.Launch.Market == MarketSpot {
-		s.logf("a spot instance cannot be stopped; EC2 shuts it down for the snapshot")
-		return nil
-	}
-	_, err := s.EC2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{s.instance}})
-	if err != nil {
-		return awsfault.New("ec2:StopInstances", "stopping "+s.instance, err)
-	}
-	_, err = s.awaitState(ctx, types.InstanceStateNameStopped)
-	return err
-}
-
-// terminate ends the builder, also one whose launch was never confirmed, and
-// waits until EC2 has let go of its interface and volumes.
-func (s *Session) terminate(ctx context.Context) error {
-	token := s.token
-	r, ours := s.journal.get(KindInstance, token)
-	if !ours {
-		return nil
-	}
-	if s.instance = r.ID; s.instance == "" {
-		id, err := await.LookFor(ctx, s.Clock, s.findBuilder)
-		if err != nil {
-			return s.unlessAbsent(KindInstance, token, err)
-		}
-		s.instance = id
-		if err := s.journal.made(KindInstance, token, id); err != nil {
-			return err
-		}
-	}
-	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 2 * time.Second}, s.terminateCall())
-	if err != nil {
-		return err
-	}
-	if _, err := s.awaitState(ctx, types.InstanceStateNameTerminated); err != nil {
-		return err
-	}
-	return s.journal.gone(KindInstance, token)
-}
-
-// terminateCall asks EC2 to terminate the builder. An id that EC2 does not
-// know may be too new for it, so that counts only after a few tries.
-func (s *Session) terminateCall() func(context.Context) (bool, error) {
-	tries := 0
-	return func(ctx context.Context) (bool, error) {
-		tries++
-		_, err := s.EC2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{s.instance}})
-		if awserr.IsNotFound(err) {
-			return tries >= newLooks, nil
-		}
-		return err == nil, awsfault.New("ec2:TerminateInstances", "terminating "+s.instance, err)
-	}
-}
-
-// unlessAbsent ends the search for something that was perhaps made: nothing
-// found after a few looks means that it never was.
-func (s *Session) unlessAbsent(kind Kind, name string, err error) error {
-	if !errors.Is(err, await.ErrNotYet) {
-		return fmt.Errorf("looking for %s %s: %w", kind, name, err)
-	}
-	return s.journal.gone(kind, name)
 }

@@ -95,8 +95,13 @@ func (s *Session) findGroup(ctx context.Context) (string, error) {
 	return aws.ToString(out.SecurityGroups[0].GroupId), nil
 }
 
-// removeGroup deletes our group. EC2 refuses as long as it believes that the
-// builder's interface uses it, so it asks again for a while.
+// endTime is what EC2 takes at least to end an instance. Before that there is
+// no use in deleting what the instance uses.
+const endTime = time.Second
+
+// removeGroup deletes our group. EC2 refuses as long as the builder's interface
+// uses it, so this is also the wait for the builder's end, which takes EC2 half
+// a minute, and now and then some.
 func (s *Session) removeGroup(ctx context.Context) error {
 	name := s.plan.groupName()
 	r, ours := s.journal.get(KindSecurityGroup, name)
@@ -110,11 +115,14 @@ func (s *Session) removeGroup(ctx context.Context) error {
 			return s.unlessAbsent(KindSecurityGroup, name, err)
 		}
 	}
-	tries, most := 0, 20
+	tries, most := 0, 30 // four minutes
 	if _, stuck := s.journal.get(KindInstance, s.plan.clientToken()); stuck {
 		most = 2 // the builder could not be ended, and it will not let go of the group
 	}
-	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
+	if err := s.Clock.Sleep(ctx, endTime-min(endTime, s.Clock.Now().Sub(s.ending))); err != nil {
+		return err
+	}
+	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 10 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		_, err := s.EC2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
 		if err == nil {
@@ -126,6 +134,7 @@ func (s *Session) removeGroup(ctx context.Context) error {
 		if tries >= most || awserr.IsAuth(err) {
 			return false, awsfault.New("ec2:DeleteSecurityGroup", "deleting security group "+id, err)
 		}
+		s.progress("%s: EC2 has not ended the builder yet", id)
 		return false, nil
 	})
 	if err != nil {

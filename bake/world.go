@@ -42,6 +42,9 @@ type World struct {
 	// LocalAddr is the source address that this machine uses towards another.
 	LocalAddr func(to netip.Addr) (netip.Addr, error)
 	StateDir  string // journals of running bakes
+	// Silence is how long a builder may leave SSH unanswered before EC2 is asked
+	// whether it lives; 0: 20s.
+	Silence time.Duration
 	// Inventories is where they are kept beside the state folder; may be empty.
 	Inventories inventory.Store
 }
@@ -67,7 +70,6 @@ type instanceAPI interface {
 	RunInstances(context.Context, *ec2.RunInstancesInput, ...func(*ec2.Options)) (*ec2.RunInstancesOutput, error)
 	DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
 	RebootInstances(context.Context, *ec2.RebootInstancesInput, ...func(*ec2.Options)) (*ec2.RebootInstancesOutput, error)
-	StopInstances(context.Context, *ec2.StopInstancesInput, ...func(*ec2.Options)) (*ec2.StopInstancesOutput, error)
 	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
 	GetConsoleOutput(context.Context, *ec2.GetConsoleOutputInput, ...func(*ec2.Options)) (*ec2.GetConsoleOutputOutput, error)
 }

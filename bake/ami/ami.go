@@ -131,24 +131,40 @@ type Lister interface {
 
 // List returns this account's images that bakes made and that pass the
 // filters, newest first. Deprecated ones are among them: their owner sees them.
+// Errors are fault.AWS.
 func List(ctx context.Context, api Lister, by ...types.Filter) ([]Image, error) {
+	found, err := Describe(ctx, api, by...)
+	if err != nil {
+		return nil, awsfault.New("ec2:DescribeImages", "looking for baked images", err)
+	}
+	return Newest(found), nil
+}
+
+// Describe returns what List does in EC2's own words and order. Errors are EC2's.
+func Describe(ctx context.Context, api Lister, by ...types.Filter) ([]types.Image, error) {
 	in := &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: append(by, Filter("tag-key", TagBakeID))}
-	var all []Image
+	var all []types.Image
 	for {
 		out, err := api.DescribeImages(ctx, in)
 		if err != nil {
-			return nil, awsfault.New("ec2:DescribeImages", "looking for baked images", err)
+			return nil, err
 		}
-		for _, i := range out.Images {
-			all = append(all, From(i))
-		}
+		all = append(all, out.Images...)
 		if aws.ToString(out.NextToken) == "" {
-			break
+			return all, nil
 		}
 		in.NextToken = out.NextToken
+	}
+}
+
+// Newest reads images, and puts the newest first.
+func Newest(found []types.Image) []Image {
+	var all []Image
+	for _, i := range found {
+		all = append(all, From(i))
 	}
 	slices.SortFunc(all, func(a, b Image) int {
 		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.BakeID, a.BakeID))
 	})
-	return all, nil
+	return all
 }

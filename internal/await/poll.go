@@ -33,5 +33,26 @@ func Poll(ctx context.Context, clock Clock, p Pace, look func(context.Context) (
 	}
 }
 
+// share is the part of the time waited that the next pause of PollLong takes.
+const share = 8
+
+// PollLong is Poll for what was asked for this moment and may take minutes: the
+// first look comes after p.First, and each further pause is an eighth of the
+// time that has passed, not less than p.First and not more than p.Max. So the
+// calls grow with the logarithm of the wait, and nothing is seen later than an
+// eighth of it.
+func PollLong(ctx context.Context, clock Clock, p Pace, look func(context.Context) (done bool, err error)) error {
+	start := clock.Now()
+	for {
+		if err := clock.Sleep(ctx, min(max(clock.Now().Sub(start)/share, p.First), p.Max)); err != nil {
+			return err
+		}
+		done, err := look(ctx)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
 // ErrNotYet is what a look for something gives that may still turn up.
 var ErrNotYet = errors.New("not there yet")

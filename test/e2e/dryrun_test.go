@@ -74,7 +74,7 @@ func TestADryRunNamesWhatABakeCalls(t *testing.T) {
 // other tests' bakes have other wishes.
 func coreCalls(t *testing.T) []string {
 	t.Helper()
-	core := []string{"ec2:RunInstances", "ec2:DescribeInstances", "ec2:StopInstances", "ec2:TerminateInstances", "ec2:CreateImage", "ec2:DescribeSubnets",
+	core := []string{"ec2:RunInstances", "ec2:DescribeInstances", "ec2:TerminateInstances", "ec2:CreateImage", "ec2:DescribeSubnets",
 		"ec2:CreateSecurityGroup", "ec2:AuthorizeSecurityGroupIngress", "ec2:DeleteSecurityGroup", "ec2:DescribeImages", "ec2:DeleteTags"}
 	called := slices.DeleteFunc(slices.Clone(calledBy(t)["bake-ami"]), func(a string) bool { return !slices.Contains(core, a) })
 	if len(called) != len(core) {
