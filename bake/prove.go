@@ -121,7 +121,10 @@ func (s *Session) prove(ctx context.Context) error {
 	if err := s.markProof(ctx, ami.Proven); err != nil {
 		return err
 	}
-	return s.removeProver(ctx)
+	// The image is proven whatever becomes of the prover: what could not be
+	// removed now is for the clean-up, which tries again and tells.
+	_ = s.removeProver(ctx)
+	return nil
 }
 
 // own records the prover's node and client, which the instance itself will

@@ -76,6 +76,31 @@ func TestAProvenImageIsMarkedAndItsProverGone(t *testing.T) {
 	}
 }
 
+// The image is proven, and that the prover cannot be removed is told.
+func TestAProvenImageStaysWhenItsProverCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	f := newProving(t, up)
+	p := f.plan(t)
+	f.ec2.deny = func(action string, q url.Values) string {
+		if action == "TerminateInstances" && len(f.ec2.instances) == 2 && q.Get("InstanceId.1") == f.ec2.instances[1].id {
+			return "UnauthorizedOperation"
+		}
+		return ""
+	}
+	r, err := f.Bake(t.Context(), p)
+	if fault.KindOf(err) != fault.Leftover || r.ImageID == "" || r.Proof.Result != ami.Proven {
+		t.Errorf("%v, image %q, proof %+v", err, r.ImageID, r.Proof)
+	}
+	var kinds []string
+	for _, l := range r.Leftover {
+		kinds = append(kinds, string(l.Kind))
+	}
+	// Its node and client are told, too: a running instance could register again.
+	if slices.Sort(kinds); len(kinds) < 3 || !slices.Contains(kinds, string(KindInstance)) || !slices.Contains(kinds, string(KindChefNode)) {
+		t.Errorf("told as left: %v", kinds)
+	}
+}
+
 func TestAnUnprovenImageIsNotReusedByABakeThatProves(t *testing.T) {
 	t.Parallel()
 	f := newProving(t, up)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -81,6 +82,7 @@ func (b *bench) lagRound(ctx context.Context, delay time.Duration) (lagRound, er
 	_, err := b.profiled(ctx, b.world.BakeTool("web", "--chef-mode", "local", "--chef-repo", b.world.Root, "--report", file))
 	stop()
 	done.Wait()
+	o.look(ctx) // what came about in the last moment
 	if err != nil {
 		return r, err
 	}
@@ -98,16 +100,17 @@ func (b *bench) lagRound(ctx context.Context, delay time.Duration) (lagRound, er
 	if err != nil {
 		return r, fmt.Errorf("reading the bake's report: %w", err)
 	}
-	asked := map[string]time.Time{}
+	started, ended := map[string]time.Time{}, map[string]time.Time{}
 	for _, s := range report.Steps {
-		asked[s.Name] = s.Started
+		started[s.Name] = s.Started
 		end := s.Started.Add(time.Duration(s.Seconds * float64(time.Second)))
-		began, ok := map[string]string{"boot": "launch", "stop": "stop", "wait for image": "create image"}[s.Name]
+		ended[s.Name] = end
 		became, known := o.seen[s.Name]
-		if !ok || !known {
+		if !known {
 			continue
 		}
-		c := change{asked[began], became}
+		// The builder is let go at the end of the wait for its image.
+		c := change{map[string]time.Time{answers: started["launch"], imaged: started["create image"], cleaned: ended[imaged]}[s.Name], became}
 		r.ours[s.Name] = max(0, end.Sub(c.became).Seconds())
 		r.fixed[s.Name] = c.fixed().Sub(c.became).Seconds()
 	}
@@ -117,8 +120,15 @@ func (b *bench) lagRound(ctx context.Context, delay time.Duration) (lagRound, er
 	return r, nil
 }
 
-// observer notes when the bake's builder runs and is stopped, and when its
-// image is available, under the name of the step that waits for it.
+// The steps that wait for what an observer can see, too.
+const (
+	answers = "connect"
+	imaged  = "wait for image"
+	cleaned = "clean up"
+)
+
+// observer notes when the bake's builder answers by SSH and is terminated, and
+// when its image is available, under the name of the step that waits for it.
 type observer struct {
 	api   *ec2.Client
 	since time.Time
@@ -144,11 +154,10 @@ func (o *observer) look(ctx context.Context) {
 				if aws.ToTime(i.LaunchTime).Before(o.since.Add(-time.Second)) {
 					continue
 				}
-				switch i.State.Name {
-				case types.InstanceStateNameRunning:
-					o.note("boot")
-				case types.InstanceStateNameStopped:
-					o.note("stop")
+				if i.State.Name == types.InstanceStateNameTerminated {
+					o.note(cleaned)
+				} else if _, known := o.seen[answers]; !known && greets(aws.ToString(i.PrivateIpAddress)) {
+					o.note(answers)
 				}
 			}
 		}
@@ -160,9 +169,22 @@ func (o *observer) look(ctx context.Context) {
 	for _, i := range out.Images {
 		made := ami.From(i)
 		if made.Created.After(o.since.Add(-time.Second)) && i.State == types.ImageStateAvailable {
-			o.note("wait for image")
+			o.note(imaged)
 		}
 	}
+}
+
+// greets says whether an SSH server at the address says what it is.
+func greets(addr string) bool {
+	c, err := net.DialTimeout("tcp", net.JoinHostPort(addr, "22"), 50*time.Millisecond)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	word := make([]byte, len("SSH-"))
+	_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond)) // a connection takes one
+	_, err = io.ReadFull(c, word)
+	return err == nil && string(word) == "SSH-"
 }
 
 func (o *observer) note(step string) {
@@ -200,8 +222,7 @@ func lagTable(rounds []lagRound) string {
 		ours, fixed := median(of, func(r lagRound) float64 { return r.ours[step] }), median(of, func(r lagRound) float64 { return r.fixed[step] })
 		fmt.Fprintf(&b, "| %s | %.2f | %.2f | %.2f |\n", name, ours, fixed, ours/fixed)
 	}
-	row("the builder runs", "boot", rounds)
-	row("the builder is stopped", "stop", rounds)
+	row("the builder answers", answers, rounds)
 	for _, d := range lagDelays() {
 		var of []lagRound
 		for _, r := range rounds {
@@ -209,7 +230,8 @@ func lagTable(rounds []lagRound) string {
 				of = append(of, r)
 			}
 		}
-		row(fmt.Sprintf("the image is available, %.1f s after the call", d.Seconds()), "wait for image", of)
+		row(fmt.Sprintf("the image is available, %.1f s after the call", d.Seconds()), imaged, of)
 	}
+	row("the builder is terminated", cleaned, rounds)
 	return b.String()
 }

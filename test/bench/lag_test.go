@@ -22,10 +22,10 @@ func TestLagTableSetsBothBesideEachOther(t *testing.T) {
 	t.Parallel()
 	var rounds []lagRound
 	for _, d := range lagDelays() {
-		rounds = append(rounds, lagRound{d, map[string]float64{"boot": 0.5, "stop": 1, "wait for image": 2}, map[string]float64{"boot": 2, "stop": 4, "wait for image": 4}})
+		rounds = append(rounds, lagRound{d, map[string]float64{answers: 0.5, cleaned: 1, imaged: 2}, map[string]float64{answers: 2, cleaned: 4, imaged: 4}})
 	}
 	got := lagTable(rounds)
-	for _, want := range []string{"| the builder runs | 0.50 | 2.00 | 0.25 |", "| the image is available, 28.1 s after the call | 2.00 | 4.00 | 0.50 |"} {
+	for _, want := range []string{"| the builder answers | 0.50 | 2.00 | 0.25 |", "| the image is available, 28.1 s after the call | 2.00 | 4.00 | 0.50 |"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

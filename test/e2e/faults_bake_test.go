@@ -37,7 +37,7 @@ const labHost = "172.31.0.1"
 // server address of its own, by which its calls are told from others'.
 type struckBake struct {
 	struck
-	stage *stage // nil: a plain bake
+	stage *stage // nil, but for a bake with everything
 	key   string
 	state string
 	image string // what it printed
@@ -62,7 +62,7 @@ func (b *struckBake) bake(ctx context.Context) error {
 		return err
 	}
 	defer lift()
-	tool := s.world.BakeTool(b.role(), append(b.wishes(), "--state-dir", b.state, "--chef-server", "http://"+front.Addr)...)
+	tool := b.kind.tool(b.role(), append(b.wishes(), "--state-dir", b.state, "--chef-server", "http://"+front.Addr)...)
 	tool.Env = []string{"AWS_ACCESS_KEY_ID=" + b.key}
 	tool.Started = func(p *os.Process) { go b.signal(ctx, p, hit) }
 	o, err := s.world.Run(ctx, tool)
@@ -79,7 +79,7 @@ func (b *struckBake) bake(ctx context.Context) error {
 
 // set makes what the bake comes upon.
 func (b *struckBake) set(ctx context.Context) error {
-	if !b.all {
+	if b.kind != everything {
 		return nil
 	}
 	b.stage = &stage{role: laneRole(b.lane), name: strings.ToLower("faults-" + rand.Text()[:10])}
@@ -96,8 +96,8 @@ func (b *struckBake) unset(ctx context.Context) error {
 
 // role is what is baked.
 func (b *struckBake) role() string {
-	if b.stage != nil {
-		return b.stage.role
+	if b.kind != plain {
+		return laneRole(b.lane)
 	}
 	return "harmless"
 }
@@ -270,8 +270,10 @@ func leftOf(ctx context.Context, bakeID string) (left []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var ran []string
 	for _, r := range instances.Reservations {
 		for _, i := range r.Instances {
+			ran = append(ran, aws.ToString(i.InstanceId))
 			if i.State.Name != types.InstanceStateNameTerminated {
 				left = append(left, "instance "+aws.ToString(i.InstanceId)+" "+string(i.State.Name))
 			}
@@ -284,8 +286,12 @@ func leftOf(ctx context.Context, bakeID string) (left []string, err error) {
 		}
 		left = append(left, images...)
 	}
-	more, err := leftBeside(ctx, bakeID, owned)
-	return append(left, more...), err
+	more, err := leftBeside(ctx, owned)
+	if err != nil {
+		return nil, err
+	}
+	onChef, err := leftOnChef(ctx, append(ran, "bake-"+strings.ToLower(bakeID)))
+	return slices.Concat(left, more, onChef), err
 }
 
 // unfinished lists images that carry an expiry, and snapshots that carry one or
@@ -318,8 +324,8 @@ func unfinished(ctx context.Context, region string, owned []types.Filter) (left 
 	return left, nil
 }
 
-// leftBeside lists volumes, security groups and what is on the Chef server.
-func leftBeside(ctx context.Context, bakeID string, owned []types.Filter) (left []string, err error) {
+// leftBeside lists volumes and security groups.
+func leftBeside(ctx context.Context, owned []types.Filter) (left []string, err error) {
 	volumes, err := s.world.EC2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{Filters: owned})
 	if err != nil {
 		return nil, err
@@ -334,6 +340,12 @@ func leftBeside(ctx context.Context, bakeID string, owned []types.Filter) (left 
 	for _, g := range groups.SecurityGroups {
 		left = append(left, "security group "+aws.ToString(g.GroupId))
 	}
+	return left, nil
+}
+
+// leftOnChef lists nodes and clients with one of the names: the bake's own, and
+// those of the instances that it ran.
+func leftOnChef(ctx context.Context, names []string) (left []string, err error) {
 	nodes, err := s.world.Chef.NodeNames(ctx)
 	if err != nil {
 		return nil, err
@@ -343,7 +355,7 @@ func leftBeside(ctx context.Context, bakeID string, owned []types.Filter) (left 
 		return nil, err
 	}
 	for i, n := range append(nodes, clients...) {
-		if n == "bake-"+strings.ToLower(bakeID) {
+		if slices.Contains(names, n) {
 			left = append(left, map[bool]string{true: "node ", false: "client "}[i < len(nodes)]+n)
 		}
 	}

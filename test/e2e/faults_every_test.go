@@ -201,7 +201,7 @@ func (b *struckBake) consistent(ctx context.Context) (wrong []string, err error)
 func fullCodes() map[string][]int {
 	publishing, either := []int{8}, []int{5, 8} // before the image is kept, or after
 	return map[string][]int{
-		"ec2:DescribeImages":                 {0, 5, 8}, // 0: only the comparison with the image before asked
+		"ec2:DescribeImages":                 either,
 		"ec2:DescribeLaunchTemplates":        either,
 		"ec2:DescribeLaunchTemplateVersions": either,
 		"ec2:EnableImageDeprecation":         either, // of the image itself; of its predecessor
@@ -215,9 +215,9 @@ func fullCodes() map[string][]int {
 }
 
 // record bakes without a fault and returns the calls it made.
-func record(t *testing.T, all bool) []callOf {
+func record(t *testing.T, kind bakeKind) []callOf {
 	t.Helper()
-	r := &struckBake{struck: struck{all: all}}
+	r := &struckBake{struck: struck{kind: kind}}
 	ctx := deadline(t, hangs)
 	if err := r.set(ctx); err != nil {
 		t.Fatal(err)

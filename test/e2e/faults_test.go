@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -35,10 +34,10 @@ type callOf struct {
 	nth             int
 }
 
-// name is the call's, told from that of the other kind of bake.
+// name is the call's, told from those of the other kinds of bake.
 func (r struck) name() string {
-	if r.all {
-		return "all: " + r.call.String()
+	if r.kind != plain {
+		return string(r.kind) + ": " + r.call.String()
 	}
 	return r.call.String()
 }
@@ -48,7 +47,7 @@ func (c callOf) String() string { return fmt.Sprintf("%s:%s #%d", c.service, c.a
 // struck is one run: a bake in which one call met one fault.
 type struck struct {
 	lane   int  // which of those side by side
-	all    bool // with copy, share and publication; false: a plain bake
+	kind   bakeKind
 	call   callOf
 	fault  string
 	bakeID string
@@ -71,47 +70,23 @@ func sample() []struck {
 	at := func(fault, service, action string) struck {
 		return struck{fault: fault, call: callOf{service, action, 1}}
 	}
-	everything := func(r struck) struck {
-		r.all = true
+	full := func(r struck) struck {
+		r.kind = everything
+		return r
+	}
+	proof := func(r struck) struck {
+		r.kind, r.call.nth = proven, 2 // the first is the builder's
 		return r
 	}
 	return []struck{
 		at(throttled, "ec2", "CreateSecurityGroup"),
-		at(refused, "ec2", "StopInstances"), at(refused, "ec2", "TerminateInstances"), at(refused, "chef", "DELETE nodes/BAKE"),
+		at(refused, "ec2", "TerminateInstances"), at(refused, "chef", "DELETE nodes/BAKE"),
 		at(lostReply, "ec2", "RunInstances"), at(lostReply, "ec2", "CreateImage"), at(lostReply, "chef", "POST clients"),
 		at(sigterm, "ec2", "RunInstances"), at(sigterm, "ec2", "CreateImage"),
 		at(sigkill, "ec2", "RunInstances"), at(sigkill, "ec2", "CreateImage"), at(sigkill, "chef", "POST nodes"),
-		everything(at(lostReply, "ec2", "CopyImage")), everything(at(refused, "ssm", "PutParameter")), everything(at(sigkill, "ec2", "CopyImage")),
+		full(at(lostReply, "ec2", "CopyImage")), full(at(refused, "ssm", "PutParameter")), full(at(sigkill, "ec2", "CopyImage")),
+		proof(at(sigkill, "ec2", "RunInstances")),
 	}
-}
-
-// whole is every call of a plain bake with every fault, and then every call
-// that a bake with everything makes beside those. BAKEHOUSE_FAULTS_OF=plain or
-// =added picks one of the two, and BAKEHOUSE_FAULTS_AT=REGEXP calls by name.
-func whole(t *testing.T) (runs []struck) {
-	of := os.Getenv("BAKEHOUSE_FAULTS_OF")
-	at, err := regexp.Compile(os.Getenv("BAKEHOUSE_FAULTS_AT"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := record(t, false)
-	add := func(all bool, calls []callOf) {
-		for _, c := range calls {
-			for _, fault := range faultKinds() {
-				if !at.MatchString(c.String()) {
-					continue
-				}
-				runs = append(runs, struck{all: all, fault: fault, call: c})
-			}
-		}
-	}
-	if of != "added" {
-		add(false, plain)
-	}
-	if of != "plain" {
-		add(true, added(plain, record(t, true)))
-	}
-	return runs
 }
 
 // TestNoFaultLeavesAnything runs the sample, or with BAKEHOUSE_FAULTS=FILE all
@@ -239,7 +214,7 @@ func (b *struckBake) expected() []int {
 	case sigkill:
 		return []int{-1}
 	case sigterm:
-		if b.image != "" && b.all {
+		if b.image != "" && b.kind == everything {
 			return []int{0, 8} // the image is kept; what was not published is listed
 		}
 		if b.image != "" {
@@ -247,7 +222,10 @@ func (b *struckBake) expected() []int {
 		}
 		return []int{143}
 	case refused:
-		if codes, ok := fullCodes()[b.call.service+":"+b.call.action]; ok && b.all {
+		if codes, ok := fullCodes()[b.call.service+":"+b.call.action]; ok && b.kind == everything {
+			return codes
+		}
+		if codes, ok := provenCodes()[b.call.service+":"+b.call.action]; ok && b.kind == proven {
 			return codes
 		}
 		if codes, ok := refusedCodes()[b.call.service+":"+b.call.action]; ok {

@@ -145,6 +145,9 @@ func Kind(r *http.Request) string {
 	if len(parts) > 1 && strings.HasPrefix(parts[1], "bake-") {
 		parts[1] = "BAKE"
 	}
+	if len(parts) > 1 && strings.HasPrefix(parts[1], "i-") {
+		parts[1] = "INSTANCE" // whose node has its name
+	}
 	return r.Method + " " + strings.Join(parts, "/")
 }
 

@@ -70,7 +70,8 @@ func TestOtherCallsAndOtherHostsPass(t *testing.T) {
 	if code := post("/organizations/o/clients"); code != 200 {
 		t.Errorf("after the fault is lifted: %d", code)
 	}
-	if calls := p.Calls(); !slices.Equal(calls, []string{"POST nodes/BAKE", "POST clients"}) {
+	post("/organizations/o/nodes/i-0123abc")
+	if calls := p.Calls(); !slices.Equal(calls, []string{"POST nodes/BAKE", "POST clients", "POST nodes/INSTANCE"}) {
 		t.Errorf("recorded %v", calls)
 	}
 	p, _, post = between(t, "10.0.0.1")
