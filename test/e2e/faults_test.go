@@ -46,7 +46,7 @@ func (c callOf) String() string { return fmt.Sprintf("%s:%s #%d", c.service, c.a
 
 // struck is one run: a bake in which one call met one fault.
 type struck struct {
-	lane   int  // which of those side by side
+	lane   int // which of those side by side
 	kind   bakeKind
 	call   callOf
 	fault  string
