@@ -1,0 +1,159 @@
+package autoscale
+
+import (
+	"fmt"
+	"time"
+)
+
+// BalanceView is what a decision about one backstop group looks at. Sizes are
+// in capacity units: the weights of instances where a group has weights, else
+// instances.
+type BalanceView struct {
+	At       time.Time
+	Target   int          // what the spot group is to have: its desired capacity
+	Spot     BalanceCount // of the spot group
+	Desired  int          // of the backstop group, now
+	Min, Max int          // of the backstop group; Min is the on-demand base, which is there beside Target
+	// TotalMax bounds what serves: the spot units in service and the backstop
+	// together; 0 leaves it to each group's own max.
+	TotalMax int
+}
+
+// BalanceCount says how a group's units stand.
+type BalanceCount struct {
+	InService int // serving, and not about to leave
+	Starting  int // launched, not yet in service
+	Leaving   int // still there, but under an interruption or rebalance notice, unhealthy, or terminating
+}
+
+// BalanceRule says how soon a decision follows what it sees.
+type BalanceRule struct {
+	// Hold is how long units must have been in excess before they go.
+	Hold time.Duration
+	// Grace is how long the spot group may take to begin the launches for a
+	// target that has risen. What it has lost is replaced without a grace.
+	Grace time.Duration
+}
+
+// The rule of the commands. The hold stays below the 15 minutes after which
+// target tracking scales in: a backstop that lingers lowers the load of the
+// spot group, and would shrink it
+// (docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html).
+const (
+	BalanceHold  = 5 * time.Minute
+	BalanceGrace = 30 * time.Second
+)
+
+// BalanceState is what one decision leaves to the next. The zero value knows
+// nothing, and is safe: it holds what there is and replaces what is missing.
+type BalanceState struct {
+	Known   bool
+	Covered int       // the target whose launches have had their grace
+	Grew    time.Time // when the target was first seen above Covered; zero when it is not
+	Since   time.Time // when the excess began; zero when there is none
+	Floor   int       // the most units that were needed since then
+}
+
+// BalanceDecision is the size that the backstop group should have, and why.
+type BalanceDecision struct {
+	Size    int
+	Reasons []string
+	State   BalanceState
+}
+
+// BalanceDecide says how large the backstop group should be: the base, and
+// what the spot group lacks. It goes up at once, so that what serves and what
+// is starting reach the target; it goes down when the units in excess have
+// been so for the whole hold time, and then only to the most that was needed
+// within it. Units beyond Max or TotalMax go at once: spot that has come back
+// serves in their place. A ceiling below Min gives Min.
+//
+// Spot units that are starting count against going up (an on-demand instance
+// started now would come later) but not for going down.
+func BalanceDecide(v BalanceView, rule BalanceRule, prior BalanceState) BalanceDecision {
+	d := BalanceDecision{Size: v.Desired, State: prior}
+	target := d.covered(v, rule)
+	missing := target - v.Spot.InService
+	high := v.bound(missing)
+	low := v.bound(missing - v.Spot.Starting)
+	d.Reasons = append(d.Reasons, v.describe())
+	if ceiling := v.ceiling(); v.Desired > ceiling {
+		d.Size = ceiling
+		d.Reasons = append(d.Reasons, fmt.Sprintf("down to %d at once: no more is allowed beside %d units of spot", ceiling, v.Spot.InService))
+	}
+	switch {
+	case d.Size < low:
+		d.Size, d.State.Since, d.State.Floor = low, time.Time{}, 0
+		d.Reasons = append(d.Reasons, fmt.Sprintf("up to %d at once", low))
+	case d.Size > high:
+		d.excess(v, rule, high)
+	default:
+		d.State.Since, d.State.Floor = time.Time{}, 0
+	}
+	if wanted := v.Min + missing - v.Spot.Starting; wanted > max(d.Size, v.Min) {
+		d.Reasons = append(d.Reasons, fmt.Sprintf("%d are still missing: the limit of %d is reached", wanted-d.Size, d.Size))
+	}
+	return d
+}
+
+// covered gives the target to decide by: one that has just risen counts once
+// the spot group has begun to follow, or its grace is over.
+func (d *BalanceDecision) covered(v BalanceView, rule BalanceRule) int {
+	s := &d.State
+	if !s.Known || v.Target <= s.Covered || v.Spot.InService+v.Spot.Starting >= v.Target {
+		s.Known, s.Covered, s.Grew = true, v.Target, time.Time{}
+		return v.Target
+	}
+	if s.Grew.IsZero() {
+		s.Grew = v.At
+	}
+	if v.At.Sub(s.Grew) >= rule.Grace {
+		s.Covered, s.Grew = v.Target, time.Time{}
+		return v.Target
+	}
+	d.Reasons = append(d.Reasons, fmt.Sprintf("the target has risen from %d to %d; the spot group has until %s to launch for it",
+		s.Covered, v.Target, s.Grew.Add(rule.Grace).Format(time.TimeOnly)))
+	return s.Covered
+}
+
+// excess waits out the hold time of units that are no longer needed.
+func (d *BalanceDecision) excess(v BalanceView, rule BalanceRule, high int) {
+	s := &d.State
+	if s.Since.IsZero() {
+		s.Since, s.Floor = v.At, high
+	}
+	s.Floor = max(s.Floor, high)
+	if left := s.Since.Add(rule.Hold); v.At.Before(left) {
+		d.Reasons = append(d.Reasons, fmt.Sprintf("%d units are in excess; they stay until %s, in case spot leaves again", d.Size-high, left.Format(time.TimeOnly)))
+		return
+	}
+	d.Size = min(d.Size, s.Floor)
+	d.Reasons = append(d.Reasons, fmt.Sprintf("down to %d: no more was needed for %s", d.Size, rule.Hold))
+	s.Since, s.Floor = time.Time{}, 0
+	if d.Size > high { // the rest waits its own time
+		s.Since, s.Floor = v.At, high
+	}
+}
+
+// ceiling is the most that the backstop group may have.
+func (v BalanceView) ceiling() int {
+	limit := v.Max
+	if v.TotalMax > 0 {
+		limit = min(limit, v.TotalMax-v.Spot.InService)
+	}
+	return max(limit, v.Min)
+}
+
+// bound is the size that makes up for missing units.
+func (v BalanceView) bound(missing int) int { return min(v.Min+max(missing, 0), v.ceiling()) }
+
+func (v BalanceView) describe() string {
+	text := fmt.Sprintf("spot has %d of %d units in service", v.Spot.InService, v.Target)
+	if v.Spot.Starting > 0 {
+		text += fmt.Sprintf(", %d starting", v.Spot.Starting)
+	}
+	if v.Spot.Leaving > 0 {
+		text += fmt.Sprintf(", %d leaving", v.Spot.Leaving)
+	}
+	return text
+}
