@@ -36,6 +36,8 @@ var rooms = []room{
 		"deploy publishes releases and reaches hosts; it never bakes"},
 	{"reap", []string{"internal/chefapi"}, "reap compares two lists"},
 	{"autoscale", nil, "autoscale speaks only to AWS"},
+	{"autoscale/scaling", nil, "a model of AWS's scaling rules: arithmetic that knows neither files nor clocks"},
+	{"autoscale/simulate", []string{"autoscale"}, "plays the product's own decisions against a model; it needs the room above, which must not need it"},
 	{"release", nil, "release is a noun: what deploy writes and agent reads"},
 	{"release/waves", []string{"release"}, "the noun and the decision of a rollout that agents carry out: deploy and agent must judge alike"},
 	{"cloud-init", nil, "files left in the image, nothing else"},

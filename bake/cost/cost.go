@@ -133,8 +133,9 @@ func (e *Estimate) add(l Line) {
 	}
 }
 
-// hour is what an hour of an instance type costs on demand.
-func (t Table) hour(region, instanceType string) (float64, bool) {
+// Hour is what an hour of an instance type costs on demand; false when the
+// table has no price.
+func (t Table) Hour(region, instanceType string) (float64, bool) {
 	family, size, _ := strings.Cut(instanceType, ".")
 	r := t.Regions[region]
 	if p, ok := r.Small[family]; ok {
@@ -151,7 +152,7 @@ func (t Table) hour(region, instanceType string) (float64, bool) {
 
 func (t Table) instance(region string, i Instance) Line {
 	l := Line{What: i.What + " " + i.Type}
-	price, ok := t.hour(region, i.Type)
+	price, ok := t.Hour(region, i.Type)
 	if !ok {
 		l.Unknown, l.How = true, fmt.Sprintf("unknown: the table has no price for %s in %s", i.Type, region)
 		return l

@@ -26,14 +26,14 @@ func TestPricesOfAnHour(t *testing.T) {
 		"eu-west-1 t3.micro": 0.0114, "eu-central-1 m5.xlarge": 0.23, "ap-southeast-2 c5.large": 0.111,
 	} {
 		region, typ, _ := strings.Cut(key, " ")
-		if got, ok := p.hour(region, typ); !ok || math.Abs(got-want) > 1e-9 {
+		if got, ok := p.Hour(region, typ); !ok || math.Abs(got-want) > 1e-9 {
 			t.Errorf("%s costs %v (%t), want %v", key, got, ok, want)
 		}
 	}
 	for _, key := range []string{"us-east-1 p5.48xlarge", "us-east-1 m5.medium", "us-east-1 m5.24xlarge", "us-east-1 t3.metal", "us-east-1 t3", "us-east-1 ",
 		"mars-1 t3.small", " t3.small", "eu-west-1 t3a.small", "us-east-1 m5.nano"} {
 		region, typ, _ := strings.Cut(key, " ")
-		if got, ok := p.hour(region, typ); ok {
+		if got, ok := p.Hour(region, typ); ok {
 			t.Errorf("%q is guessed at %v", key, got)
 		}
 	}

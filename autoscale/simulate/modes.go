@@ -1,0 +1,124 @@
+package simulate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"bakehouse/autoscale"
+	"bakehouse/internal/fault"
+)
+
+// Mode is a way to buy capacity.
+type Mode string
+
+// The modes that are compared. Balance is backstop with the controller of
+// `autoscalectl balance` beside it.
+const (
+	OnDemand Mode = autoscale.OnDemandMode
+	Mixed    Mode = autoscale.MixedMode
+	Backstop Mode = autoscale.BackstopMode
+	Balance  Mode = "balance"
+)
+
+// Modes lists the modes in the order in which they are shown.
+func Modes() []Mode { return []Mode{OnDemand, Mixed, Backstop, Balance} }
+
+// ParseModes reads a list of modes; "" is all of them.
+func ParseModes(text string) ([]Mode, error) {
+	if text == "" {
+		return Modes(), nil
+	}
+	var out []Mode
+	for name := range strings.SplitSeq(text, ",") {
+		m := Mode(strings.TrimSpace(name))
+		if !slices.Contains(Modes(), m) || slices.Contains(out, m) {
+			return nil, fault.Newf(fault.Usage, "", "modes %q: expected some of on_demand, mixed, backstop, balance, each once; got %q", text, name)
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// inMode rewrites a group as if its file said the mode, and says what had to
+// be assumed for it.
+func inMode(g autoscale.Group, mode Mode) (autoscale.Group, []string) {
+	c, m := orZero(g.Capacity), orZero(g.Mixed)
+	was := orZero(c.Mode)
+	as := string(mode)
+	if mode == Balance {
+		as = autoscale.BackstopMode
+	}
+	if was == as {
+		return g, nil
+	}
+	if c.OnDemandBase == nil {
+		c.OnDemandBase = m.OnDemandBase
+	}
+	var notes []string
+	percentage := m.OnDemandPercentage
+	m.OnDemandBase, m.OnDemandPercentage = nil, nil
+	switch {
+	case as == autoscale.OnDemandMode:
+		c.OnDemandBase = nil
+	case as == autoscale.MixedMode && percentage == nil:
+		none := 0
+		percentage = &none
+		notes = append(notes, "mixed: the file gives no mixed.on_demand_percentage for it; 0 is assumed")
+	}
+	if as == autoscale.MixedMode {
+		m.OnDemandPercentage = percentage
+	}
+	if as != autoscale.BackstopMode {
+		c.Backstop = nil
+	}
+	if l := g.Launch; l != nil && l.SpotPrice != nil {
+		plain := *l
+		plain.SpotPrice = nil
+		g.Launch = &plain
+	}
+	c.Mode = &as
+	g.Capacity, g.Mixed = &c, &m
+	return g, notes
+}
+
+// poolsOf lists the spot pools of a group in the file's order: types within
+// zones.
+func poolsOf(name string, g autoscale.Group) ([]Pool, error) {
+	n := orZero(g.Network)
+	zones := n.Zones
+	if len(zones) == 0 {
+		zones = n.Subnets
+	}
+	types := orZero(g.Mixed).Types
+	if len(types) == 0 && orZero(g.Launch).Type != nil {
+		types = []string{*g.Launch.Type}
+	}
+	if len(zones) == 0 || len(types) == 0 {
+		return nil, fault.Newf(fault.Usage, "give network.zones (or subnets) and launch.type or mixed.types",
+			"simulating %s: the file names no zones or no instance types, which make the spot pools", name)
+	}
+	var out []Pool
+	for _, zone := range zones {
+		for _, one := range types {
+			typ, weight, err := weighed(one)
+			if err != nil {
+				return nil, fault.Newf(fault.Usage, "", "simulating %s: %w", name, err)
+			}
+			out = append(out, Pool{typ, zone, weight})
+		}
+	}
+	return out, nil
+}
+
+// weighed takes TYPE or TYPE=WEIGHT apart.
+func weighed(text string) (string, int, error) {
+	name, weight, has := strings.Cut(text, "=")
+	n := 1
+	if has {
+		if _, err := fmt.Sscanf(weight, "%d", &n); err != nil || n < 1 {
+			return "", 0, fmt.Errorf("type %q has no weight", text)
+		}
+	}
+	return name, n, nil
+}
