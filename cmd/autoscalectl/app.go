@@ -31,6 +31,8 @@ type deps struct {
 	colors   func() bool // standard output is a terminal
 	size     func() (columns, rows int)
 	now      func() time.Time
+	balance  func(context.Context, awscfg.Options) (autoscale.BalanceWorld, error)
+	pause    func(context.Context, time.Duration) error // between two looks of balance
 }
 
 func newApp(d deps) *cli.App {
@@ -41,7 +43,7 @@ func newApp(d deps) *cli.App {
 			"`autoscalectl [FILE]` is `autoscalectl apply [FILE]`. plan says what apply would do, and why.\n" +
 			"docs/autoscale.md shows both formats of the file.",
 		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), expandCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d), watchCommand(d),
-			pruneCommand(d), destroyCommand(d)},
+			pruneCommand(d), simulateCommand(d), balanceCommand(d), destroyCommand(d)},
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 func realDeps(p cliapp.Process) deps {
-	return deps{Process: p, world: connect, now: time.Now,
+	return deps{Process: p, world: connect, now: time.Now, balance: balanceWorld, pause: sleep,
 		terminal: p.Interactive, colors: func() bool { return cliapp.IsTerminal(p.Stdout) }, size: func() (int, int) { return cliapp.Size(p.Stdout) }}
 }
 
