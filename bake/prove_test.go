@@ -95,6 +95,9 @@ func TestAProvenImageStaysWhenItsProverCannotBeRemoved(t *testing.T) {
 	for _, l := range r.Leftover {
 		kinds = append(kinds, string(l.Kind))
 	}
+	if n := f.ec2.called("DeleteSecurityGroup"); n > 2 {
+		t.Errorf("the group that the prover holds was asked for %d times", n)
+	}
 	// Its node and client are told, too: a running instance could register again.
 	if slices.Sort(kinds); len(kinds) < 3 || !slices.Contains(kinds, string(KindInstance)) || !slices.Contains(kinds, string(KindChefNode)) {
 		t.Errorf("told as left: %v", kinds)

@@ -2,6 +2,7 @@ package bake
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,8 +117,8 @@ func (s *Session) removeGroup(ctx context.Context) error {
 		}
 	}
 	tries, most := 0, 30 // four minutes
-	if _, stuck := s.journal.get(KindInstance, s.plan.clientToken()); stuck {
-		most = 2 // the builder could not be ended, and it will not let go of the group
+	if slices.ContainsFunc(s.journal.remaining(), func(r Resource) bool { return r.Kind == KindInstance }) {
+		most = 2 // builder or prover could not be ended, and will not let go of the group
 	}
 	if err := s.Clock.Sleep(ctx, endTime-min(endTime, s.Clock.Now().Sub(s.ending))); err != nil {
 		return err

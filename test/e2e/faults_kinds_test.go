@@ -98,9 +98,8 @@ func slice(calls []callOf, shard string) ([]callOf, error) {
 	return calls[len(calls)*(i-1)/n : len(calls)*i/n], nil
 }
 
-// beyond are the calls of full that plain does not make so often. Which of an
-// action's calls is whose cannot be told; the last ones are the added bake's in
-// number, and every one is made in the other bake's course.
+// beyond are the calls of full that plain does not make so often: of an action
+// that both call, the later ones.
 func beyond(plainCalls, full []callOf) (out []callOf) {
 	for _, c := range full {
 		if !slices.Contains(plainCalls, c) {
