@@ -12,6 +12,7 @@
 package asg
 
 import (
+	"compress/gzip"
 	"context"
 	"io"
 	"maps"
@@ -141,7 +142,7 @@ func invalid(message string) error { return &refusal{"ValidationError", message,
 
 // ServeHTTP answers one call. Calls take their turns.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
+	body, err := read(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -173,6 +174,19 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.forward()
 	out, err := s.answer(service, action, in)
 	writeXML(w, service, action, out, err)
+}
+
+// read takes a call's body; the SDK compresses metric data.
+func read(r *http.Request) ([]byte, error) {
+	from := io.Reader(r.Body)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		from = z
+	}
+	return io.ReadAll(io.LimitReader(from, 4<<20))
 }
 
 // operation answers one action.

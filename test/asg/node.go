@@ -1,6 +1,7 @@
 package asg
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"net/http"
@@ -18,6 +19,7 @@ type node struct {
 	kids  map[string]*node
 	items []*node // a list's
 	list  bool
+	item  string // what a list calls its elements, when not as its service does
 }
 
 func text(s string) *node { return &node{text: s} }
@@ -104,7 +106,7 @@ func (n *node) copy() *node {
 	if n == nil {
 		return &node{}
 	}
-	out := &node{text: n.text, list: n.list, items: slices.Clone(n.items)}
+	out := &node{text: n.text, list: n.list, item: n.item, items: slices.Clone(n.items)}
 	for _, name := range n.names {
 		out.set(name, n.kids[name])
 	}
@@ -146,10 +148,13 @@ func (n *node) settle() {
 		n.kids[name].settle()
 	}
 	inner := n
-	if len(n.names) == 1 && n.names[0] == "member" {
-		inner = n.kids["member"]
+	item := ""
+	if len(n.names) == 1 && (n.names[0] == "member" || n.names[0] == "item") {
+		item = n.names[0]
+		inner = n.kids[item]
 		if inner.list {
 			*n = *inner
+			n.item = item
 			return
 		}
 	}
@@ -175,10 +180,11 @@ func (n *node) settle() {
 
 // render writes n's children as XML; item is what a list's elements are called.
 func (n *node) render(b *strings.Builder, item string) {
+	own := cmp.Or(n.item, item)
 	for _, i := range n.items {
-		b.WriteString("<" + item + ">")
+		b.WriteString("<" + own + ">")
 		i.render(b, item)
-		b.WriteString("</" + item + ">")
+		b.WriteString("</" + own + ">")
 	}
 	for _, name := range n.names {
 		b.WriteString("<" + name + ">")

@@ -37,7 +37,8 @@ func (g *group) poolSize() int {
 
 // keepPool brings the warm pool to its size.
 func (s *Service) keepPool(g *group) []effect {
-	have, want := g.weigh((*member).pooledUp), g.poolSize()
+	have := g.weigh(func(m *member) bool { return m.pooledUp() || m.pooled && m.in(stateTerminating) })
+	want := g.poolSize()
 	for _, m := range slices.Clone(g.members) {
 		if have > want && m.pooledUp() && m.id != "" && !m.busy && !g.suspended("Terminate") {
 			have -= m.weight
