@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := lab,e2e,bench
 export CGO_ENABLED = 0
 
-.PHONY: help build deps demo test unit lint e2e faults bench bench-bake bench-reap bench-deploy bench-pull clean
+.PHONY: help build deps demo test unit lint e2e faults bench bench-bake bench-reap bench-deploy bench-pull bench-autoscale clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ bench-deploy: ## rollouts over 1,000 SSH servers, next to xargs -P ssh; planning
 
 bench-pull: deps build ## how fast a build comes from S3, next to aws, s5cmd, zstd and tar
 	@test/tools/bench-pull.sh $(ARGS)
+
+bench-autoscale: ## autoscalectl on 1,000 groups with 5,000 alarms, next to a group-by-group loop
+	@mkdir -p bin && go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/autoscalectl && go build -trimpath -tags bench -o bin/bench-autoscale ./test/bench/autoscale
+	@bin/bench-autoscale $(ARGS) $(if $(filter 1,$(WRITE)),-write docs/benchmarks-autoscale.md)
 
 clean: ## remove bin/ (the lab's cache stays; bin/lab prints where)
 	@rm -rf bin

@@ -10,25 +10,35 @@ import (
 )
 
 // Import reads groups from AWS into a Spec that asks for exactly what is
-// there. A group that does not exist is an error.
+// there. A group that does not exist is an error. ImportNotes tells what a
+// file cannot say.
 func Import(ctx context.Context, w World, region string, names []string) (Spec, error) {
+	s, _, err := ImportNotes(ctx, w, region, names)
+	return s, err
+}
+
+// ImportNotes is Import, and lists what it left out, group by group.
+func ImportNotes(ctx context.Context, w World, region string, names []string) (Spec, []string, error) {
+	var notes []string
 	ask := Spec{Region: region, Groups: map[string]Group{}}
 	for _, name := range names {
 		ask.Groups[name] = Group{Hooks: map[string]Hook{}} // a managed section is read
 	}
 	o, err := Observe(ctx, w, ask)
 	if err != nil {
-		return Spec{}, err
+		return Spec{}, nil, err
 	}
 	out := Spec{Version: 2, Region: region, Groups: map[string]Group{}}
 	for _, name := range ask.Names() {
 		live, there := o.Groups[name]
 		if !there {
-			return Spec{}, fault.Newf(fault.Check, "check the name and the region "+region, "importing %s: there is no such group", name)
+			return Spec{}, nil, fault.Newf(fault.Check, "check the name and the region "+region, "importing %s: there is no such group", name)
 		}
-		out.Groups[name] = live.imported(name)
+		g := live.imported(name)
+		out.Groups[name] = g
+		notes = append(notes, live.leftOut(name, g)...)
 	}
-	return out, nil
+	return out, notes, nil
 }
 
 // imported leaves out what a file need not say, and what it cannot.
@@ -51,6 +61,9 @@ func (l Live) imported(name string) Group {
 		launch.Template = nil
 		g.Launch = &launch
 	}
+	if l.Config != "" {
+		g.Launch = nil // a file that says how to launch moves the group to a launch template
+	}
 	own := map[string]string{"AutoScalingGroupName": name}
 	alarms := map[string]Alarm{}
 	for _, key := range slices.Sorted(maps.Keys(g.Alarms)) {
@@ -67,4 +80,21 @@ func (l Live) imported(name string) Group {
 		g.Alarms = nil // a list that is not whole would delete the rest
 	}
 	return g
+}
+
+// leftOut says what g does not have of l, and why.
+func (l Live) leftOut(name string, g Group) []string {
+	var notes []string
+	if l.Config != "" {
+		notes = append(notes, name+": launch is left out: the group still uses launch configuration "+l.Config+"; add launch: to the file to move it to a launch template")
+	}
+	if g.Alarms == nil && len(l.Alarms) > 0 {
+		notes = append(notes, name+": alarms are left out: one of them sets off nothing that a file can name")
+	}
+	for _, policy := range slices.Sorted(maps.Keys(l.PolicyNames)) {
+		if _, named := l.Policies[l.PolicyNames[policy]]; !named {
+			notes = append(notes, name+": policy "+policy+" is left out: it is of a kind that a file cannot say")
+		}
+	}
+	return notes
 }

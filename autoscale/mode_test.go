@@ -116,7 +116,7 @@ func TestAHalfThatIsLeftIsSaid(t *testing.T) {
 		t.Errorf("warnings: %s", warnings(p.Warnings))
 	}
 	gone, _, err := Prune(t.Context(), c.w, plain, PruneOptions{MaxShare: 1})
-	if err != nil || len(gone.Changes) != 1 || gone.Changes[0].Group != "web-backstop" {
+	if err != nil || len(gone.Changes) != 3 || gone.Changes[0].Group != "web-backstop" || gone.Changes[2].Kind != DeleteGroup {
 		t.Fatalf("prune takes %s, %v", summary(gone), err)
 	}
 	if _, err := gone.Apply(t.Context(), c.w, Observed{}, silent{}); err != nil {

@@ -34,6 +34,7 @@ const (
 	DeleteHook     Kind = "delete hook"
 	DeleteNotice   Kind = "delete notification"
 	Detach         Kind = "detach"
+	DeleteWarmPool Kind = "delete warm pool"
 	DisableMetrics Kind = "disable metrics"
 	DeleteTags     Kind = "delete tags"
 	DeleteGroup    Kind = "delete group"
@@ -41,7 +42,7 @@ const (
 
 func order(k Kind) int {
 	return slices.Index([]Kind{CreateTemplate, CreateVersion, CreateGroup, PutHook, PutNotice, UpdateGroup, Attach, PutTags, EnableMetrics, Suspend,
-		PutPolicy, PutAlarm, PutSchedule, Resume, DeleteAlarm, DeletePolicy, DeleteSchedule, DeleteHook, DeleteNotice, Detach, DisableMetrics, DeleteTags, DeleteGroup}, k)
+		PutPolicy, PutAlarm, PutSchedule, Resume, DeleteAlarm, DeletePolicy, DeleteSchedule, DeleteHook, DeleteNotice, Detach, DeleteWarmPool, DisableMetrics, DeleteTags, DeleteGroup}, k)
 }
 
 // Change is one step of a plan.

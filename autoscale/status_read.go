@@ -41,7 +41,7 @@ const (
 // for each warm pool and each group that may have a refresh. Names that do not
 // exist are in the answer, with trouble. Errors are fault.AWS.
 func ReadStatus(ctx context.Context, w World, opt StatusOptions) ([]GroupStatus, error) {
-	l := look{w: w, opt: opt, since: w.Now().Add(-opt.Since)}
+	l := statusLook{w: w, opt: opt, since: w.Now().Add(-opt.Since)}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -60,8 +60,8 @@ func ReadStatus(ctx context.Context, w World, opt StatusOptions) ([]GroupStatus,
 	return l.all, nil
 }
 
-// look is one reading under way.
-type look struct {
+// statusLook is one reading under way.
+type statusLook struct {
 	w     World
 	opt   StatusOptions
 	since time.Time
@@ -69,7 +69,7 @@ type look struct {
 	pools []string // groups with a warm pool
 }
 
-func (l *look) groups(ctx context.Context) error {
+func (l *statusLook) groups(ctx context.Context) error {
 	for _, name := range l.opt.Names {
 		l.all = append(l.all, GroupStatus{Group: name, Instances: []Instance{}, Activities: []Activity{}})
 	}
@@ -90,7 +90,7 @@ func (l *look) groups(ctx context.Context) error {
 
 // halves are the other groups of written groups that are several; whoever
 // asks for the written one means them, too.
-func (l *look) halves() []string {
+func (l *statusLook) halves() []string {
 	var out []string
 	for _, s := range l.all {
 		if half := s.PartOf + BackstopSuffix; s.PartOf == s.Group && l.index(half) < 0 {
@@ -100,7 +100,7 @@ func (l *look) halves() []string {
 	return out
 }
 
-func (l *look) describe(ctx context.Context, ask [][]string) error {
+func (l *statusLook) describe(ctx context.Context, ask [][]string) error {
 	for _, names := range ask {
 		in := &as.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: names, MaxRecords: ptr(int32(pageSize))}
 		for pages := as.NewDescribeAutoScalingGroupsPaginator(l.w.Groups, in); pages.HasMorePages(); {
@@ -116,7 +116,7 @@ func (l *look) describe(ctx context.Context, ask [][]string) error {
 	return nil
 }
 
-func (l *look) add(g astypes.AutoScalingGroup) {
+func (l *statusLook) add(g astypes.AutoScalingGroup) {
 	live := liveOf(g)
 	s := GroupStatus{Group: val(g.AutoScalingGroupName), PartOf: val(live.PartOf), Exists: true, Deleting: live.Status, Min: int(val(g.MinSize)), Max: int(val(g.MaxSize)), Desired: live.Desired,
 		Template: cmp.Or(live.Template, live.Config), Version: cmp.Or(live.Version, live.Config), Instances: []Instance{}, Activities: []Activity{}}
@@ -148,12 +148,12 @@ func weight(i astypes.Instance) int {
 	return 1
 }
 
-func (l *look) index(group string) int {
+func (l *statusLook) index(group string) int {
 	return slices.IndexFunc(l.all, func(s GroupStatus) bool { return s.Group == group })
 }
 
 // versions resolves what groups call $Latest or $Default, in one list.
-func (l *look) versions(ctx context.Context) error {
+func (l *statusLook) versions(ctx context.Context) error {
 	symbolic := func(s GroupStatus) bool {
 		return s.Exists && s.Template != "" && strings.HasPrefix(s.Version, "$")
 	}
@@ -173,7 +173,7 @@ func (l *look) versions(ctx context.Context) error {
 	return nil
 }
 
-func (l *look) existing() []string {
+func (l *statusLook) existing() []string {
 	var out []string
 	for _, s := range l.all {
 		if s.Exists {
@@ -185,7 +185,7 @@ func (l *look) existing() []string {
 
 // activities of a few groups are asked for by group, those of many in one
 // list, which is sorted by start: reading stops where the look-back ends.
-func (l *look) activities(ctx context.Context) error {
+func (l *statusLook) activities(ctx context.Context) error {
 	names := l.existing()
 	if len(names) > few {
 		return l.list(ctx, nil)
@@ -198,7 +198,7 @@ func (l *look) activities(ctx context.Context) error {
 	return nil
 }
 
-func (l *look) list(ctx context.Context, group *string) error {
+func (l *statusLook) list(ctx context.Context, group *string) error {
 	in := &as.DescribeScalingActivitiesInput{AutoScalingGroupName: group, MaxRecords: ptr(int32(pageSize)),
 		Filters: []astypes.Filter{{Name: ptr("StartTimeLowerBound"), Values: []string{l.since.UTC().Format(time.RFC3339)}}}}
 	pages := as.NewDescribeScalingActivitiesPaginator(l.w.Groups, in)
@@ -227,7 +227,7 @@ func activityOf(a astypes.Activity) Activity {
 	return out
 }
 
-func (l *look) refreshes(ctx context.Context) error {
+func (l *statusLook) refreshes(ctx context.Context) error {
 	names := l.existing()
 	for i := range l.all {
 		if s := &l.all[i]; s.Exists && (len(names) <= askRefresh || hints(*s)) {
@@ -272,7 +272,7 @@ func refreshOf(r astypes.InstanceRefresh) RefreshStatus {
 	return out
 }
 
-func (l *look) warmPools(ctx context.Context) error {
+func (l *statusLook) warmPools(ctx context.Context) error {
 	for _, name := range l.pools {
 		var all []Instance
 		for pages := as.NewDescribeWarmPoolPaginator(l.w.Groups, &as.DescribeWarmPoolInput{AutoScalingGroupName: &name}); pages.HasMorePages(); {

@@ -224,57 +224,6 @@ func TestReadsGrowWithPagesNotWithGroups(t *testing.T) {
 	}
 }
 
-func TestPruneTakesOnlyWhatIsOurs(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	c.apply(strings.Replace(base, "web:", "foreign:", 1))
-	group := strings.TrimPrefix(base[strings.Index(base, "  web:"):], "")
-	c.apply("owner: shop\n" + base + strings.Replace(group, "web:", "api:", 1) + strings.Replace(group, "web:", "old:", 1))
-	s := mustParse(t, "owner: shop\n"+base+strings.Replace(group, "web:", "api:", 1))
-	ctx := context.Background()
-	if _, _, err := Prune(ctx, c.w, s, PruneOptions{MaxShare: 0.2}); fault.KindOf(err) != fault.Check || !strings.Contains(err.Error(), "1 of 3 groups") {
-		t.Errorf("a third of the groups may go: %v", err)
-	}
-	p, foreign, err := Prune(ctx, c.w, s, PruneOptions{MaxShare: 0.5})
-	if err != nil || len(p.Changes) != 1 || p.Changes[0].Group != "old" || !slices.Equal(foreign, []Leftover{{"foreign", ""}}) {
-		t.Fatalf("prune plans %s, lists %v, %v", summary(p), foreign, err)
-	}
-	if _, err := p.Apply(ctx, c.w, Observed{}, silent{}); err != nil {
-		t.Fatal(err)
-	}
-	if p, _, err := Prune(ctx, c.w, s, PruneOptions{}); err != nil || !p.Empty() {
-		t.Errorf("a second prune finds %s, %v", summary(p), err)
-	}
-	if _, _, err := Prune(ctx, c.w, mustParse(t, base), PruneOptions{MaxShare: 1}); fault.KindOf(err) != fault.Usage {
-		t.Errorf("a file without owner prunes: %v", err)
-	}
-}
-
-func TestDestroyListsWhatBlocksIt(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	ctx := context.Background()
-	blocked := strings.Replace(base, "    network", "    hooks: {bye: {on: terminating, timeout: 90}}\n    suspended: [Terminate]\n    protection: {deletion: prevent-all-deletion}\n    network", 1)
-	c.apply(blocked)
-	_, err := DestroyGroup(ctx, c.w, "us-east-1", "web")
-	for _, want := range []string{"deletion protection is prevent-all-deletion", "hook bye holds each instance for up to 90 s", "process Terminate is suspended"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
-	}
-	c.apply(strings.Replace(base, "    network", "    hooks: {}\n    suspended: []\n    protection: {deletion: none}\n    network", 1))
-	p, err := DestroyGroup(ctx, c.w, "us-east-1", "web")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Apply(ctx, c.w, Observed{}, silent{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := DestroyGroup(ctx, c.w, "us-east-1", "web"); fault.KindOf(err) != fault.Check {
-		t.Errorf("destroying what is gone: %v", err)
-	}
-}
-
 func TestAnyPlanPutsWhatIsLeanedOnFirst(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -26,6 +26,9 @@ type World struct {
 // GroupsAPI is the part of Auto Scaling that is read and written here.
 type GroupsAPI interface {
 	GroupsReader
+	RefreshAPI
+	DeleteWarmPool(context.Context, *as.DeleteWarmPoolInput, ...func(*as.Options)) (*as.DeleteWarmPoolOutput, error)
+	SetInstanceProtection(context.Context, *as.SetInstanceProtectionInput, ...func(*as.Options)) (*as.SetInstanceProtectionOutput, error)
 	CreateAutoScalingGroup(context.Context, *as.CreateAutoScalingGroupInput, ...func(*as.Options)) (*as.CreateAutoScalingGroupOutput, error)
 	UpdateAutoScalingGroup(context.Context, *as.UpdateAutoScalingGroupInput, ...func(*as.Options)) (*as.UpdateAutoScalingGroupOutput, error)
 	DeleteAutoScalingGroup(context.Context, *as.DeleteAutoScalingGroupInput, ...func(*as.Options)) (*as.DeleteAutoScalingGroupOutput, error)

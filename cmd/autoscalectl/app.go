@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func newApp(d deps) *cli.App {
 			"`autoscalectl [FILE]` is `autoscalectl apply [FILE]`. plan says what apply would do, and why.\n" +
 			"docs/autoscale.md shows both formats of the file.",
 		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), expandCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d), watchCommand(d),
-			pruneCommand(d), simulateCommand(d), balanceCommand(d), destroyCommand(d)},
+			refreshCommand(d), pruneCommand(d), simulateCommand(d), balanceCommand(d), destroyCommand(d)},
 	}
 }
 
@@ -79,6 +80,8 @@ type common struct {
 	output  cliapp.Output
 }
 
+var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+
 // commonOf reads the flags; file is the argument, "" for the default.
 func commonOf(c *cli.Context, file string) (common, error) {
 	var output cliapp.Output
@@ -93,6 +96,9 @@ func commonOf(c *cli.Context, file string) (common, error) {
 	}
 	if file == "" {
 		file = defaultFile
+	}
+	if r := c.String("region"); r != "" && !regionName.MatchString(r) {
+		return common{}, cliapp.Usagef("--region %s: want the name of a region, like us-east-1", r)
 	}
 	return common{file, c.String("region"), c.String("profile"), output}, nil
 }
@@ -131,6 +137,7 @@ func (d deps) connect(ctx context.Context, o common, region string) (autoscale.W
 
 // planned is a plan with what it was made from.
 type planned struct {
+	nothing  string // what an empty plan means; "" is that AWS matches the file
 	file     string
 	spec     autoscale.Spec
 	world    autoscale.World
@@ -156,28 +163,42 @@ func (d deps) plan(ctx context.Context, o common, opt autoscale.DiffOptions) (pl
 
 // execute shows a plan, asks, and carries it out.
 func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error {
-	if o.output != cliapp.JSON {
-		if err := printPlan(d.Stdout, d.paints(o), p.plan); err != nil {
-			return err
-		}
+	wanted, err := d.agreed(o, yes, p)
+	if err != nil {
+		return err
 	}
-	if p.plan.Empty() {
-		return d.result(o, p.plan, nil)
+	if !wanted {
+		return d.result(o, p.plan, nil, nil)
 	}
-	if !yes {
-		if err := d.Ask(d.terminal(), fmt.Sprintf("Apply %s?", changes(len(p.plan.Changes)))); err != nil {
-			return err
-		}
-	}
-	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[o.output]
-	r := ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr), NoColor: d.NoColor(), Now: d.now,
-		Width: func() int { return cliapp.Columns(d.Stderr) }})
+	r := d.reporter(o)
 	defer r.Close()
 	outcomes, err := p.plan.Apply(ctx, p.world, p.observed, progress{r})
-	if printed := d.result(o, p.plan, outcomes); err == nil {
+	if printed := d.result(o, p.plan, outcomes, nil); err == nil {
 		err = printed
 	}
 	return err
+}
+
+// agreed shows a plan and asks; false says that it is empty.
+func (d deps) agreed(o common, yes bool, p planned) (bool, error) {
+	if o.output != cliapp.JSON {
+		if err := showPlan(d.Stdout, d.paints(o), p.plan, p.nothing); err != nil {
+			return false, err
+		}
+	}
+	if p.plan.Empty() || yes {
+		return !p.plan.Empty(), nil
+	}
+	if err := d.Ask(d.terminal(), fmt.Sprintf("Apply %s?", changes(len(p.plan.Changes)))); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+func (d deps) reporter(o common) *ui.Reporter {
+	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[o.output]
+	return ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr) && d.Getenv("TERM") != "dumb", NoColor: d.NoColor(), Now: d.now,
+		Width: func() int { return cliapp.Columns(d.Stderr) }})
 }
 
 // outcome is one change in the result's JSON.
@@ -188,7 +209,7 @@ type outcome struct {
 }
 
 // result prints what became of each change, in JSON mode; else progress did.
-func (d deps) result(o common, p autoscale.Plan, outcomes []autoscale.Outcome) error {
+func (d deps) result(o common, p autoscale.Plan, outcomes []autoscale.Outcome, refreshes []autoscale.RefreshStatus) error {
 	if o.output != cliapp.JSON {
 		return nil
 	}
@@ -203,9 +224,10 @@ func (d deps) result(o common, p autoscale.Plan, outcomes []autoscale.Outcome) e
 		all = append(all, one)
 	}
 	return printJSON(d.Stdout, struct {
-		Changes  []outcome           `json:"changes"`
-		Warnings []autoscale.Warning `json:"warnings,omitempty"`
-	}{all, p.Warnings})
+		Changes   []outcome                 `json:"changes"`
+		Warnings  []autoscale.Warning       `json:"warnings,omitempty"`
+		Refreshes []autoscale.RefreshStatus `json:"refreshes,omitempty"`
+	}{all, p.Warnings, refreshes})
 }
 
 // progress reports changes as steps.

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +34,15 @@ type desk struct {
 	answer   string
 	colors   bool
 	env      map[string]string
+	signals  chan os.Signal
+	now      func() time.Time
+	sleep    func(context.Context, time.Duration) error
 }
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{t: t, aws: asg.New(time.Now), file: filepath.Join(t.TempDir(), "autoscale.yaml")}
+	d := &desk{t: t, aws: asg.New(time.Now), file: filepath.Join(t.TempDir(), "autoscale.yaml"), now: time.Now, sleep: sleep,
+		signals: make(chan os.Signal, 1)}
 	d.aws.AddImage(asg.Image{ID: "ami-1", Created: time.Now()})
 	server := httptest.NewServer(d.aws)
 	t.Cleanup(server.Close)
@@ -72,7 +75,7 @@ func (d *desk) write(text string) {
 
 func (d *desk) world(context.Context, awscfg.Options) (autoscale.World, error) {
 	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &d.url, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
-	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Now: time.Now, Sleep: sleep}, nil
+	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Now: d.now, Sleep: d.sleep}, nil
 }
 
 // run runs the tool; FILE in args stands for the file.
@@ -87,8 +90,8 @@ func (d *desk) run(args ...string) (code int, stdout, stderr string) {
 	p := cliapp.Process{Args: withDefault(append([]string{"autoscalectl"}, args...)), Stdin: strings.NewReader(d.answer), Stdout: &out, Stderr: &errs,
 		Getenv: func(name string) string { return d.env[name] }}
 	app := newApp(deps{Process: p, world: d.world, terminal: func() bool { return d.terminal }, colors: func() bool { return d.colors },
-		size: func() (int, int) { return 80, 24 }, now: time.Now})
-	code = cliapp.Run(context.Background(), p, app, nil)
+		size: func() (int, int) { return 80, 24 }, now: d.now})
+	code = cliapp.Run(context.Background(), p, app, d.signals)
 	return code, out.String(), errs.String()
 }
 
@@ -182,108 +185,3 @@ func TestUpgradeAndRefusals(t *testing.T) {
 		t.Errorf("refusals asked AWS: %v", d.aws.Calls())
 	}
 }
-
-// policy reads the actions that docs/iam/autoscalectl.json allows under sid.
-func policy(t *testing.T, sid string) []string {
-	t.Helper()
-	b, err := os.ReadFile("../../docs/iam/autoscalectl.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var doc struct {
-		Statement []struct {
-			Sid    string
-			Action []string
-		}
-	}
-	if err := json.Unmarshal(b, &doc); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range doc.Statement {
-		if s.Sid == sid {
-			return s.Action
-		}
-	}
-	t.Fatalf("there is no statement %s", sid)
-	return nil
-}
-
-func TestThePolicyListsTheCallsThatAreMade(t *testing.T) {
-	t.Parallel()
-	calls := func(d *desk) []string {
-		var out []string
-		for _, c := range d.aws.Calls() {
-			service := map[string]string{"autoscaling": "autoscaling", "ec2": "ec2", "monitoring": "cloudwatch", "elasticloadbalancing": "elasticloadbalancing"}[c.Service]
-			out = append(out, service+":"+c.Action)
-		}
-		slices.Sort(out)
-		return slices.Compact(out)
-	}
-	d := newDesk(t)
-	// A plan makes every read, on a group that still has its launch configuration.
-	client := as.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &d.url, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")})
-	ctx := context.Background()
-	if _, err := client.CreateLaunchConfiguration(ctx, &as.CreateLaunchConfigurationInput{LaunchConfigurationName: aws.String("lc")}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.CreateAutoScalingGroup(ctx, &as.CreateAutoScalingGroupInput{AutoScalingGroupName: aws.String("web"), LaunchConfigurationName: aws.String("lc"),
-		MinSize: aws.Int32(0), MaxSize: aws.Int32(1), AvailabilityZones: []string{"us-east-1a"}}); err != nil {
-		t.Fatal(err)
-	}
-	d.aws.AddTargetGroup(asg.TargetGroup{Name: "shop", ID: "0123456789abcdef", LoadBalancers: []string{"app/shop/fedcba9876543210"}})
-	d.aws.Forget()
-	d.write(short)
-	d.want(0, "the group moves from lc to a launch template", "plan", "FILE")
-	read := policy(t, "Plan")
-	if got := calls(d); !slices.Equal(got, read) {
-		t.Errorf("a plan calls\n%v\nand docs/iam/autoscalectl.json allows\n%v", got, read)
-	}
-	d.aws.Forget()
-	for _, text := range []string{everything, strings.ReplaceAll(sample, "    schedules: {}\n", nothing), sample, short} {
-		d.write(text)
-		d.want(0, "", "apply", "--yes", "FILE")
-	}
-	d.write(strings.Replace(sample, "  web:", "  none:", 1))
-	d.want(0, "", "prune", "--yes", "--max-share", "1", "FILE")
-	d.want(0, "", "apply", "--yes", "FILE")
-	allowed := slices.Sorted(slices.Values(append(policy(t, "Apply"), read...)))
-	if got := calls(d); !slices.Equal(got, slices.DeleteFunc(allowed, func(a string) bool { return a == "ec2:RunInstances" || a == "iam:PassRole" || a == "ec2:CreateTags" })) {
-		t.Errorf("apply and prune call\n%v\nand docs/iam/autoscalectl.json allows\n%v", got, allowed)
-	}
-}
-
-// short makes each read beside those of any plan.
-const short = sample + `    metrics: []
-  jobs:
-    capacity: {min: 1, max: 4}
-    launch: {image: ami-1, type: t3.small}
-    network: {zones: [us-east-1a]}
-    policies: {jobs: {queue: {name: jobs, latency: 60, seconds_per_message: 2}}, load: {requests_per_target: {target: 9, target_group: shop}}}
-`
-
-// everything and nothing make each write once.
-const everything = `version: 2
-region: us-east-1
-owner: shop
-groups:
-  web:
-    capacity: {min: 1, max: 4}
-    launch: {image: ami-1, type: t3.small}
-    network: {zones: [us-east-1a]}
-    load_balancing: {target_groups: ['arn:a'], classic: [a]}
-    tags: {Team: shop}
-    policies: {up: {type: ChangeInCapacity, adjustment: 1}, more: {type: ChangeInCapacity, adjustment: 1}}
-    alarms: {idle: {namespace: AWS/EC2, metric: NetworkIn, comparison: '<', threshold: 1, period: 60, policy: up}}
-    hooks: {h: {on: launching}}
-    notifications: {'arn:aws:sns:us-east-1:1:t': ['autoscaling:EC2_INSTANCE_LAUNCH']}
-    schedules: {s: {cron: '0 8 * * *', min: 1}}
-    metrics: [GroupDesiredCapacity]
-    suspended: [AZRebalance]
-`
-
-const nothing = `    schedules: {}
-    load_balancing: {target_groups: [], classic: []}
-    tags: {}
-    metrics: []
-    suspended: []
-`

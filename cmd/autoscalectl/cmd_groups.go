@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -24,7 +25,7 @@ func importCommand(d deps) *cli.Command {
 		Name:        "import",
 		Usage:       "write groups that exist as a file, on standard output",
 		ArgsUsage:   "GROUP...",
-		Description: "A plan of what it writes is empty. Alarms are left out when one of them sets off nothing that a file can name.",
+		Description: "A plan of what it writes is empty. What a file cannot say is left out, and a note on standard error says so.",
 		Flags:       []cli.Flag{regionFlag(), profileFlag()},
 		Action: func(c *cli.Context) error {
 			o, err := inRegion(c)
@@ -38,9 +39,12 @@ func importCommand(d deps) *cli.Command {
 			if err != nil {
 				return err
 			}
-			s, err := autoscale.Import(c.Context, w, o.region, c.Args().Slice())
+			s, notes, err := autoscale.ImportNotes(c.Context, w, o.region, c.Args().Slice())
 			if err != nil {
 				return err
+			}
+			for _, note := range notes {
+				fmt.Fprintln(d.Stderr, "note: "+note)
 			}
 			b, err := autoscale.Encode(s)
 			if err != nil {
@@ -56,8 +60,8 @@ func destroyCommand(d deps) *cli.Command {
 		Name:        "destroy",
 		Usage:       "delete one group with its instances and alarms; what would block it is listed instead",
 		ArgsUsage:   "GROUP",
-		Description: "The launch template stays.",
-		Flags:       []cli.Flag{cliapp.YesFlag(), regionFlag(), profileFlag(), cliapp.OutputFlag()},
+		Description: "Alarms go first, then the group. The launch template stays. A run that failed can be run again, and finishes.",
+		Flags:       []cli.Flag{liftFlag(), cliapp.YesFlag(), regionFlag(), profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
 			args, err := cliapp.Arguments(c, "GROUP")
 			if err != nil {
@@ -71,13 +75,32 @@ func destroyCommand(d deps) *cli.Command {
 			if err != nil {
 				return err
 			}
-			p, err := autoscale.DestroyGroup(c.Context, w, o.region, args[0])
+			p, err := autoscale.DestroyGroup(c.Context, w, o.region, args[0], c.Bool("lift"))
 			if err != nil {
-				return err
+				return d.blocked(o, err)
 			}
-			return d.execute(c.Context, o, c.Bool("yes"), planned{world: w, plan: p})
+			return d.execute(c.Context, o, c.Bool("yes"), planned{world: w, plan: p, nothing: "Nothing to do: AWS is deleting the group already."})
 		},
 	}
+}
+
+func liftFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "lift", Usage: "take away what blocks the deletion: protection, hooks, warm pool, a running refresh"}
+}
+
+// blocked lists what blocks a deletion, when that is what err says.
+func (d deps) blocked(o common, err error) error {
+	var b *autoscale.BlockedError
+	if !errors.As(err, &b) {
+		return err
+	}
+	if o.output == cliapp.JSON {
+		return errors.Join(err, printJSON(d.Stdout, map[string]any{"blockers": b.Blockers}))
+	}
+	for _, one := range b.Blockers {
+		fmt.Fprintf(d.Stderr, "%s: %s (%s)\n", one.Group, one.What, one.Lift)
+	}
+	return err
 }
 
 // maxShare is how much of an owner's groups a prune takes without being told.
@@ -90,11 +113,15 @@ func pruneCommand(d deps) *cli.Command {
 		ArgsUsage:   "[FILE]",
 		Description: "Groups without the mark are listed and left alone. The mark is the tag " + autoscale.OwnerTag + ", written by apply when the file has owner: NAME.",
 		Flags: []cli.Flag{cliapp.YesFlag(), &cli.Float64Flag{Name: "max-share", Value: maxShare, Usage: "refuse to delete more than this `SHARE` of the owner's groups, 0 to 1"},
-			profileFlag(), cliapp.OutputFlag()},
+			liftFlag(), profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
 			o, err := fileOf(c)
 			if err != nil {
 				return err
+			}
+			share := c.Float64("max-share")
+			if !(share >= 0 && share <= 1) {
+				return cliapp.Usagef("--max-share %v: want 0 to 1", share)
 			}
 			s, err := d.load(o)
 			if err != nil {
@@ -104,14 +131,14 @@ func pruneCommand(d deps) *cli.Command {
 			if err != nil {
 				return err
 			}
-			p, foreign, err := autoscale.Prune(c.Context, w, s, autoscale.PruneOptions{MaxShare: c.Float64("max-share")})
-			if err != nil {
-				return err
-			}
+			p, foreign, err := autoscale.Prune(c.Context, w, s, autoscale.PruneOptions{MaxShare: share, Lift: c.Bool("lift")})
 			for _, f := range foreign {
 				fmt.Fprintf(d.Stderr, "not ours, left alone: %s (owner %s)\n", f.Group, cmp.Or(f.Owner, "unknown"))
 			}
-			return d.execute(c.Context, o, c.Bool("yes"), planned{world: w, plan: p})
+			if err != nil {
+				return d.blocked(o, err)
+			}
+			return d.execute(c.Context, o, c.Bool("yes"), planned{world: w, plan: p, nothing: "Nothing to delete: every group with the mark of owner " + s.Owner + " is in the file."})
 		},
 	}
 }

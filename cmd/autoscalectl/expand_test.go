@@ -52,7 +52,7 @@ func TestEveryModeAndShortFormIsAppliedOnce(t *testing.T) {
 	d.write(d.want(0, "part_of: jobs", "expand", "FILE"))
 	d.want(0, "Nothing to change", "plan", "--exit-code", "FILE")
 	// One name takes both halves away.
-	out = d.want(0, "2 changes in 1 group: 2 gone", "destroy", "--yes", "--region", "us-east-1", "jobs")
+	out = d.want(0, "5 changes in 1 group: 5 gone", "destroy", "--yes", "--region", "us-east-1", "jobs")
 	if !strings.Contains(out, "jobs (its spot half)") {
 		t.Errorf("destroy does not say what it takes:\n%s", out)
 	}

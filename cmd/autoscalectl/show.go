@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -66,8 +67,12 @@ func total(p autoscale.Plan) string {
 	return fmt.Sprintf("%s in %s: %s", changes(len(p.Changes)), many(groups, "group"), strings.Join(parts, ", "))
 }
 
-// printPlan shows a plan group by group, with before, after and reason.
-func printPlan(w io.Writer, p painter, plan autoscale.Plan) error {
+// printPlan shows the plan of a file.
+func printPlan(w io.Writer, p painter, plan autoscale.Plan) error { return showPlan(w, p, plan, "") }
+
+// showPlan shows a plan group by group, with before, after and reason;
+// nothing is what to say of an empty one.
+func showPlan(w io.Writer, p painter, plan autoscale.Plan, nothing string) error {
 	var b strings.Builder
 	group := ""
 	for _, c := range plan.Changes {
@@ -82,7 +87,7 @@ func printPlan(w io.Writer, p painter, plan autoscale.Plan) error {
 		}
 	}
 	if plan.Empty() {
-		b.WriteString("Nothing to change: AWS matches the file.\n")
+		fmt.Fprintln(&b, cmp.Or(nothing, "Nothing to change: AWS matches the file."))
 	} else {
 		fmt.Fprintf(&b, "%s.\n", p.in(bold, total(plan)))
 	}
