@@ -23,18 +23,19 @@ const PartTag = "bakehouse:autoscale-group"
 // the spot half.
 type Backstop struct {
 	Period        *int  `yaml:"period" aws:"-" doc:"seconds between two looks, a multiple of 60, as group metrics come once a minute; 60 when absent"`
-	UpAfter       *int  `yaml:"up_after" aws:"-" doc:"periods with a shortfall before the backstop grows; 1 when absent"`
+	UpAfter       *int  `yaml:"up_after" aws:"-" doc:"periods with a shortfall before the backstop grows; 2 when absent"`
 	DownAfter     *int  `yaml:"down_after" aws:"-" doc:"periods with more than needed before it shrinks; 10 when absent"`
 	Share         *int  `yaml:"share" aws:"-" doc:"percent of the spot half's max that the backstop may replace; 100 when absent"`
 	CountStarting *bool `yaml:"count_starting" aws:"-" doc:"whether spot capacity that is starting counts as there; true when absent"`
 }
 
-// settled is b with its defaults. Shrinking begins before the 15 minutes after
+// settled is b with its defaults. Growing takes two looks: a group whose wish
+// has just risen has not begun to launch, and that is no shortfall. Shrinking begins before the 15 minutes after
 // which target tracking scales in: a backstop that lingers takes load off the
 // spot half, which would shrink by it
 // (docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html).
 func (b Backstop) settled() Backstop {
-	return Backstop{or(b.Period, 60), or(b.UpAfter, 1), or(b.DownAfter, 10), or(b.Share, 100), or(b.CountStarting, true)}
+	return Backstop{or(b.Period, 60), or(b.UpAfter, 2), or(b.DownAfter, 10), or(b.Share, 100), or(b.CountStarting, true)}
 }
 
 // Expand writes out what a file says in short: one group with mode backstop

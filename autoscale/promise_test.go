@@ -20,12 +20,12 @@ func TestPromises(t *testing.T) {
 		within    time.Duration
 		after     float64
 	}{
-		{"capacity: {mode: backstop, min: 30, max: 30}, " + three, PromiseOptions{}, 100.0 / 3, 30, 6 * time.Minute, 0},
-		{"capacity: {mode: backstop, min: 30, max: 30, on_demand_base: 15}, " + three, PromiseOptions{}, 100.0 / 6, 30, 6 * time.Minute, 0},
-		{"capacity: {mode: backstop, min: 30, max: 30, headroom: 50}, " + three, PromiseOptions{}, 0, 30, 6 * time.Minute, 0},
-		{"capacity: {mode: backstop, min: 30, max: 30}, " + three, PromiseOptions{Losses: 3, Boot: time.Minute}, 100, 30, 4 * time.Minute, 0},
+		{"capacity: {mode: backstop, min: 30, max: 30}, " + three, PromiseOptions{}, 100.0 / 3, 30, 7 * time.Minute, 0},
+		{"capacity: {mode: backstop, min: 30, max: 30, on_demand_base: 15}, " + three, PromiseOptions{}, 100.0 / 6, 30, 7 * time.Minute, 0},
+		{"capacity: {mode: backstop, min: 30, max: 30, headroom: 50}, " + three, PromiseOptions{}, 0, 30, 7 * time.Minute, 0},
+		{"capacity: {mode: backstop, min: 30, max: 30}, " + three, PromiseOptions{Losses: 3, Boot: time.Minute}, 100, 30, 5 * time.Minute, 0},
 		{"capacity: {mode: backstop, min: 30, max: 30, backstop: {share: 10, period: 120, up_after: 2}, warmup: 60}, " + three, PromiseOptions{}, 100.0 / 3, 30, 8 * time.Minute, 70.0 / 3},
-		{"capacity: {mode: backstop, min: 0, max: 30}, " + three, PromiseOptions{}, 100, 1, 6 * time.Minute, 0},
+		{"capacity: {mode: backstop, min: 0, max: 30}, " + three, PromiseOptions{}, 100, 1, 7 * time.Minute, 0},
 		{"capacity: {mode: mixed, min: 30, max: 30}, " + three, PromiseOptions{}, 100.0 / 3, 30, 4 * time.Minute, 0},
 		{"capacity: {mode: mixed, min: 30, max: 30}, mixed: {on_demand_percentage: 50}, " + three, PromiseOptions{}, 100.0 / 6, 30, 4 * time.Minute, 0},
 	} {
@@ -38,7 +38,7 @@ func TestPromises(t *testing.T) {
 		t.Errorf("a group without spot promises %s", p)
 	}
 	p, _ := PromiseOf("web", mustParse(t, web("capacity: {mode: backstop, min: 30, max: 30}, "+three)).Groups["web"], PromiseOptions{})
-	if got := p.String(); got != "web (backstop): shortfall at most 34 % for at most 6m0s when 1 of at least 3 spot pools in use is lost at once" {
+	if got := p.String(); got != "web (backstop): shortfall at most 34 % for at most 7m0s when 1 of at least 3 spot pools in use is lost at once" {
 		t.Errorf("it reads %s", got)
 	}
 }
@@ -79,7 +79,7 @@ func TestAPlanCarriesPromises(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	p, _ := c.plan(mustParse(t, backstopFile))
-	if len(p.Promises) != 1 || !strings.HasPrefix(p.Promises[0].String(), "web (backstop): ") || p.Promises[0].Seconds != 360 {
+	if len(p.Promises) != 1 || !strings.HasPrefix(p.Promises[0].String(), "web (backstop): ") || p.Promises[0].Seconds != 420 {
 		t.Errorf("promises %+v", p.Promises)
 	}
 }
