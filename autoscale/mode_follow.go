@@ -3,6 +3,7 @@ package autoscale
 import (
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // follower writes the policies and alarms of a backstop: base and reach (the
@@ -64,33 +65,52 @@ func (f follower) down() Policy {
 	return out
 }
 
-// shortfall goes off while the backstop is smaller than what the spot half
-// lacks, and shows how much that is.
-func (f follower) shortfall() Alarm {
-	return f.alarm("up", ">=", 1, *f.b.UpAfter, fmt.Sprintf("IF(short + %d > standing, short, 0)", f.base))
+// widest is by how much rounding up to the next size multiplies a shortfall,
+// at the most.
+func (f follower) widest() float64 {
+	out, before := 1.0, 0
+	for _, n := range f.sizes() {
+		out = max(out, float64(n)/float64(before+1))
+		before = n
+	}
+	return math.Ceil(out*1000) / 1000
 }
 
-// excess goes off while the backstop is larger, and shows what the spot half
-// lacks; while it is not larger, a value that is over the threshold.
+// shortfall goes off while the backstop is smaller than what the spot half
+// lacks, and shows how much that is. Spot capacity that is starting does not
+// lack: on-demand capacity would come no sooner.
+func (f follower) shortfall() Alarm {
+	lack := "desired - FILL(running, 0)"
+	var starting []Query
+	if *f.b.CountStarting {
+		starting = []Query{f.query("starting", f.spot, "GroupPendingCapacity", "Minimum")}
+		lack += " - FILL(starting, 0)"
+	}
+	a := f.alarm("shortfall", lack, fmt.Sprintf("IF(short + %d > standing, short, 0)", f.base), starting...)
+	a.Comparison, a.Threshold, a.Periods, a.Policy = ptr(">="), ptr(1.0), f.b.UpAfter, ptr("up")
+	return a
+}
+
+// excess goes off while the backstop is larger, by more than rounding, and
+// shows what the spot half lacks; else a value that is over the threshold.
+// Spot capacity that is starting does lack here: it may never serve.
 func (f follower) excess() Alarm {
-	return f.alarm("down", "<=", f.reach, *f.b.DownAfter, fmt.Sprintf("IF(short + %d < standing, short, %d)", f.base, f.reach+1))
+	times := strconv.FormatFloat(f.widest(), 'g', -1, 64)
+	a := f.alarm("excess", "desired - FILL(running, 0)", fmt.Sprintf("IF(short * %s + %d < standing, short, %d)", times, f.base, f.reach+1))
+	a.Comparison, a.Threshold, a.Periods, a.Policy = ptr("<="), ptr(float64(f.reach)), f.b.DownAfter, ptr("down")
+	return a
 }
 
 // alarm watches an expression over what the two halves have. Missing data
 // changes nothing; a spot half that reports its wish but no instances has
 // none.
-func (f follower) alarm(policy, comparison string, threshold, periods int, expression string) Alarm {
-	lack := "desired - FILL(running, 0)"
-	queries := []Query{f.query("desired", f.spot, "GroupDesiredCapacity", "Maximum"), f.query("running", f.spot, "GroupInServiceCapacity", "Minimum")}
-	if *f.b.CountStarting {
-		queries = append(queries, f.query("starting", f.spot, "GroupPendingCapacity", "Minimum"))
-		lack += " - FILL(starting, 0)"
-	}
-	queries = append(queries, f.query("standing", f.spot+BackstopSuffix, "GroupDesiredCapacity", "Maximum"),
-		Query{ID: ptr("lack"), Expression: &lack, Return: ptr(false)},
+func (f follower) alarm(id, lack, expression string, more ...Query) Alarm {
+	queries := append([]Query{f.query("desired", f.spot, "GroupDesiredCapacity", "Maximum"), f.query("running", f.spot, "GroupInServiceCapacity", "Minimum"),
+		f.query("standing", f.spot+BackstopSuffix, "GroupDesiredCapacity", "Maximum")}, more...)
+	queries = append(queries, Query{ID: ptr("lack"), Expression: &lack, Return: ptr(false)},
 		Query{ID: ptr("short"), Expression: ptr("IF(lack > 0, lack, 0)"), Return: ptr(false)},
-		Query{ID: ptr(map[string]string{"up": "shortfall", "down": "excess"}[policy]), Expression: &expression, Return: ptr(true)})
-	return Alarm{Queries: queries, Comparison: &comparison, Threshold: ptr(float64(threshold)), Periods: &periods, Missing: ptr("notBreaching"), Policy: &policy}
+		Query{ID: &id, Expression: &expression, Return: ptr(true)})
+	return Alarm{Queries: queries, Missing: ptr("notBreaching")}
 }
 
 func (f follower) query(id, group, metric, statistic string) Query {

@@ -171,19 +171,22 @@ func TestABackstopCoversEveryShortfallAndThenRests(t *testing.T) {
 		}
 		short := rapid.IntRange(0, f.reach).Draw(t, "short")
 		standing := rapid.IntRange(f.base, f.base+f.reach).Draw(t, "standing")
-		switch {
-		case f.base+short > standing:
+		excess := func() bool { return float64(short)*f.widest()+float64(f.base) < float64(standing) }
+		if f.base+short > standing {
 			got, ok := act(up, f.shortfall(), float64(short))
 			if !ok || got < f.base+short || got > f.base+f.reach {
 				t.Fatalf("a shortfall of %d above base %d sets %d (%t)", short, f.base, got, ok)
 			}
-			standing = got
-		case f.base+short == standing:
+			if standing = got; excess() {
+				t.Fatalf("what up has set for a shortfall of %d above base %d, %d, counts as too much", short, f.base, got)
+			}
 			return
 		}
-		// What the down policy then sets must not call for growth again.
+		if !excess() {
+			return
+		}
 		got, ok := act(down, f.excess(), float64(short))
-		if !ok || got < f.base+short || got > max(standing, f.base+short*2) && got > standing {
+		if !ok || got < f.base+short || got >= standing {
 			t.Fatalf("with %d standing and %d short above base %d, shrinking sets %d (%t)", standing, short, f.base, got, ok)
 		}
 	})
