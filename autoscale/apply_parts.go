@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -85,10 +84,36 @@ func (r *run) processes(ctx context.Context, k Kind, names []string) error {
 	return err
 }
 
+func (r *run) traffic(ctx context.Context, k Kind, arns []string, skip *bool) error {
+	var all []astypes.TrafficSourceIdentifier
+	for _, arn := range arns {
+		all = append(all, astypes.TrafficSourceIdentifier{Identifier: &arn})
+	}
+	if k == Attach {
+		_, err := r.w.Groups.AttachTrafficSources(ctx, &as.AttachTrafficSourcesInput{AutoScalingGroupName: &r.group, TrafficSources: all, SkipZonalShiftValidation: skip})
+		return err
+	}
+	_, err := r.w.Groups.DetachTrafficSources(ctx, &as.DetachTrafficSourcesInput{AutoScalingGroupName: &r.group, TrafficSources: all})
+	return err
+}
+
+func (r *run) putWarmPool(ctx context.Context, p WarmPool) error {
+	in := &as.PutWarmPoolInput{AutoScalingGroupName: &r.group}
+	toAWS(&p, in)
+	_, err := r.w.Groups.PutWarmPool(ctx, in)
+	return err
+}
+
+// deleteWarmPool lets AWS end the pool's instances before the pool goes.
+func (r *run) deleteWarmPool(ctx context.Context) error {
+	_, err := r.w.Groups.DeleteWarmPool(ctx, &as.DeleteWarmPoolInput{AutoScalingGroupName: &r.group})
+	return gone(err)
+}
+
 func (r *run) putHook(ctx context.Context, name string, h Hook) error {
-	_, err := r.w.Groups.PutLifecycleHook(ctx, &as.PutLifecycleHookInput{AutoScalingGroupName: &r.group, LifecycleHookName: &name,
-		LifecycleTransition: ptr(transitions()[val(h.On)]), HeartbeatTimeout: num32(h.Timeout), DefaultResult: h.Default,
-		NotificationTargetARN: h.Topic, RoleARN: h.Role, NotificationMetadata: h.Metadata})
+	in := &as.PutLifecycleHookInput{AutoScalingGroupName: &r.group, LifecycleHookName: &name, LifecycleTransition: ptr(transitions()[val(h.On)])}
+	toAWS(&h, in)
+	_, err := r.w.Groups.PutLifecycleHook(ctx, in)
 	return err
 }
 
@@ -108,15 +133,8 @@ func (r *run) deleteNotice(ctx context.Context, topic string) error {
 }
 
 func (r *run) putPolicy(ctx context.Context, name string, p Policy) error {
-	in := &as.PutScalingPolicyInput{AutoScalingGroupName: &r.group, PolicyName: &name, PolicyType: ptr(p.style()), AdjustmentType: p.Type, Enabled: p.Enabled,
-		MinAdjustmentMagnitude: num32(p.Magnitude), ScalingAdjustment: num32(p.Adjustment), Cooldown: num32(p.Cooldown),
-		MetricAggregationType: p.Aggregate, EstimatedInstanceWarmup: num32(p.Warmup)}
-	for _, s := range p.Steps {
-		in.StepAdjustments = append(in.StepAdjustments, astypes.StepAdjustment{MetricIntervalLowerBound: s.From, MetricIntervalUpperBound: s.To, ScalingAdjustment: num32(s.Adjustment)})
-	}
-	if p.Track != nil {
-		in.TargetTrackingConfiguration = tracking(*p.Track)
-	}
+	in := &as.PutScalingPolicyInput{AutoScalingGroupName: &r.group, PolicyName: &name, PolicyType: ptr(p.style())}
+	toAWS(&p, in)
 	out, err := r.w.Groups.PutScalingPolicy(ctx, in)
 	if err != nil {
 		return err
@@ -125,77 +143,48 @@ func (r *run) putPolicy(ctx context.Context, name string, p Policy) error {
 	return nil
 }
 
-func tracking(t Track) *astypes.TargetTrackingConfiguration {
-	c := &astypes.TargetTrackingConfiguration{TargetValue: t.Target, DisableScaleIn: t.DisableScaleIn}
-	if t.Predefined != nil {
-		c.PredefinedMetricSpecification = &astypes.PredefinedMetricSpecification{PredefinedMetricType: astypes.MetricType(*t.Predefined), ResourceLabel: t.Label}
-		return c
-	}
-	m := &astypes.CustomizedMetricSpecification{Namespace: t.Namespace, MetricName: t.Metric, Statistic: astypes.MetricStatistic(val(t.Statistic)),
-		Unit: t.Unit, Period: num32(t.Period), Dimensions: dimensions(t.Dimensions)}
-	for _, q := range t.Queries {
-		out := astypes.TargetTrackingMetricDataQuery{Id: q.ID, Expression: q.Expression, Label: q.Label, ReturnData: q.Return}
-		if q.Metric != nil {
-			out.MetricStat = &astypes.TargetTrackingMetricStat{Stat: q.Statistic, Unit: q.Unit, Period: num32(q.Period),
-				Metric: &astypes.Metric{MetricName: q.Metric, Namespace: q.Namespace, Dimensions: dimensions(q.Dimensions)}}
-		} else {
-			out.Period = num32(q.Period)
-		}
-		m.Metrics = append(m.Metrics, out)
-	}
-	c.CustomizedMetricSpecification = m
-	return c
-}
-
-func dimensions(all map[string]string) []astypes.MetricDimension {
-	var out []astypes.MetricDimension
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		out = append(out, astypes.MetricDimension{Name: ptr(name), Value: ptr(all[name])})
-	}
-	return out
-}
-
 func (r *run) deletePolicy(ctx context.Context, name string) error {
 	_, err := r.w.Groups.DeletePolicy(ctx, &as.DeletePolicyInput{AutoScalingGroupName: &r.group, PolicyName: &name})
 	return gone(err)
 }
 
-func (r *run) putAlarm(ctx context.Context, name, policy string, a Alarm) error {
-	arn, err := r.arn(ctx, policy)
+// newAlarm is an alarm to write.
+type newAlarm struct {
+	name    string
+	policy  string              // in AWS, that it sets off
+	instead string              // ARN of the policy that it set off before
+	full    Alarm               // file over what there is
+	have    cwtypes.MetricAlarm // as it came
+}
+
+// putAlarm keeps the actions that are not the policy's: a put replaces all.
+func (r *run) putAlarm(ctx context.Context, n newAlarm) error {
+	arn, err := r.arn(ctx, n.policy)
 	if err != nil {
 		return err
 	}
-	in := &cloudwatch.PutMetricAlarmInput{AlarmName: &name, Namespace: a.Namespace, MetricName: a.Metric, Statistic: cwtypes.Statistic(val(a.Statistic)),
-		ComparisonOperator: comparisons()[val(a.Comparison)], Threshold: a.Threshold, Period: num32(a.Period), EvaluationPeriods: num32(a.Periods),
-		DatapointsToAlarm: num32(a.Datapoints), TreatMissingData: a.Missing, Unit: cwtypes.StandardUnit(val(a.Unit)), AlarmActions: []string{arn}}
-	in.Dimensions, in.Metrics = watchedDimensions(a.Dimensions), watched(a.Queries)
+	a := n.full
+	in := &cloudwatch.PutMetricAlarmInput{OKActions: n.have.OKActions, InsufficientDataActions: n.have.InsufficientDataActions,
+		EvaluationCriteria: n.have.EvaluationCriteria, EvaluationInterval: n.have.EvaluationInterval}
+	toAWS(&a, in)
+	in.AlarmName, in.ComparisonOperator = &n.name, comparisons()[val(a.Comparison)]
+	switch {
+	case a.Metric == nil: // each query has its own
+	case slices.Contains(cwtypes.Statistic("").Values(), cwtypes.Statistic(val(a.Statistic))):
+		in.Statistic = cwtypes.Statistic(*a.Statistic)
+	default:
+		in.ExtendedStatistic = a.Statistic
+	}
+	switch val(a.Window) {
+	case "sliding":
+		in.EvaluationWindow = &cwtypes.EvaluationWindowMemberSlidingWindow{}
+	case "wall-clock":
+		in.EvaluationWindow = &cwtypes.EvaluationWindowMemberWallClockWindow{Value: cwtypes.WallClockWindow{Timezone: a.WindowZone}}
+	}
+	in.AlarmActions = slices.DeleteFunc(slices.Clone(n.have.AlarmActions), func(other string) bool { return other == arn || other == n.instead })
+	in.AlarmActions = append(in.AlarmActions, arn)
 	_, err = r.w.Alarms.PutMetricAlarm(ctx, in)
 	return err
-}
-
-func watchedDimensions(all map[string]string) []cwtypes.Dimension {
-	var out []cwtypes.Dimension
-	for _, key := range slices.Sorted(maps.Keys(all)) {
-		out = append(out, cwtypes.Dimension{Name: ptr(key), Value: ptr(all[key])})
-	}
-	return out
-}
-
-// watched are queries as an alarm has them; a target tracking policy has the
-// same in types of its own.
-func watched(all []Query) []cwtypes.MetricDataQuery {
-	var out []cwtypes.MetricDataQuery
-	for _, q := range all {
-		one := cwtypes.MetricDataQuery{Id: q.ID, Expression: q.Expression, Label: q.Label, ReturnData: q.Return}
-		if q.Metric != nil {
-			one.MetricStat = &cwtypes.MetricStat{Stat: q.Statistic, Unit: cwtypes.StandardUnit(val(q.Unit)), Period: num32(q.Period),
-				Metric: &cwtypes.Metric{MetricName: q.Metric, Namespace: q.Namespace, Dimensions: watchedDimensions(q.Dimensions)}}
-		} else {
-			one.Period = num32(q.Period)
-		}
-		out = append(out, one)
-	}
-	return out
 }
 
 func (r *run) deleteAlarm(ctx context.Context, name string) error {
@@ -204,20 +193,11 @@ func (r *run) deleteAlarm(ctx context.Context, name string) error {
 }
 
 func (r *run) putSchedule(ctx context.Context, name string, s Schedule) error {
-	in := &as.PutScheduledUpdateGroupActionInput{AutoScalingGroupName: &r.group, ScheduledActionName: &name, Recurrence: s.Cron,
-		MinSize: num32(s.Min), MaxSize: num32(s.Max), DesiredCapacity: num32(s.Desired)}
-	if s.Cron != nil {
-		in.TimeZone = s.TimeZone
+	if s.Cron == nil {
+		s.TimeZone = nil // AWS takes one only with a recurrence
 	}
-	for _, t := range []struct {
-		into **time.Time
-		text *string
-	}{{&in.StartTime, s.Start}, {&in.EndTime, s.End}} {
-		// Parse has refused what does not read.
-		if at, err := time.Parse(time.RFC3339, val(t.text)); err == nil {
-			*t.into = &at
-		}
-	}
+	in := &as.PutScheduledUpdateGroupActionInput{AutoScalingGroupName: &r.group, ScheduledActionName: &name}
+	toAWS(&s, in)
 	_, err := r.w.Groups.PutScheduledUpdateGroupAction(ctx, in)
 	return err
 }

@@ -2,8 +2,10 @@ package autoscale
 
 import (
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -56,6 +58,8 @@ func checkSpec(d *decoder, s Spec) error {
 				c.say("groups."+half, "it is the name of the on-demand half of %s; choose another", name)
 			}
 		}
+		root, _ := counterpart(reflect.TypeFor[Group]())
+		c.words(at, reflect.ValueOf(s.Groups[name]), root)
 	}
 	return c.err
 }
@@ -65,17 +69,20 @@ func (c *checker) group(at, name string, g Group, region string) {
 	c.mode(at, g)
 	c.launch(at, g)
 	if g.Network != nil {
-		for _, z := range g.Network.Zones {
+		for i, z := range g.Network.Zones {
 			if !zoneName.MatchString(z) || !strings.HasPrefix(z, region) {
-				c.say(at+".zones", "%q is no zone of region %s", z, region)
+				c.say(at+".network.zones."+strconv.Itoa(i), "%q is no zone of region %s", z, region)
 			}
 		}
 	}
-	if g.Balancing != nil {
-		c.oneOf(at+".load_balancing.health_check", g.Balancing.HealthCheck, "EC2", "ELB")
+	if g.Network != nil && g.Network.Zones != nil && g.Network.ZoneIDs != nil {
+		c.say(at+".network.zone_ids", "zones and zone_ids exclude each other")
 	}
-	if g.Protection != nil {
-		c.oneOf(at+".protection.deletion", g.Protection.Deletion, "none", "prevent-force-deletion", "prevent-all-deletion")
+	if g.Balancing != nil {
+		c.balancing(at+".load_balancing", *g.Balancing)
+	}
+	if p := g.WarmPool; p != nil && val(p.None) && *p != (WarmPool{None: p.None}) {
+		c.say(at+".warm_pool.none", "there is either a warm pool or none")
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.Policies)) {
 		c.policy(at+".policies."+key, g.Policies[key])
@@ -88,8 +95,6 @@ func (c *checker) group(at, name string, g Group, region string) {
 	for _, key := range slices.Sorted(maps.Keys(g.Hooks)) {
 		p, h := at+".hooks."+key, g.Hooks[key]
 		c.needs(p, map[string]bool{"on": h.On != nil})
-		c.oneOf(p+".on", h.On, "launching", "terminating")
-		c.oneOf(p+".default", h.Default, "CONTINUE", "ABANDON")
 	}
 	for topic := range g.Notifications {
 		if !topicName.MatchString(topic) {
@@ -112,22 +117,28 @@ func (c *checker) capacity(at string, v Capacity) {
 	if (v.MinHealthy == nil) != (v.MaxHealthy == nil) {
 		c.say(at, "min_healthy and max_healthy go together")
 	}
-	c.oneOf(at+".units", v.Units, "units", "vcpu", "memory-mib")
 }
 
 func (c *checker) launch(at string, g Group) {
 	if g.Launch != nil {
-		c.oneOf(at+".launch.tokens", g.Launch.Tokens, "required", "optional")
-		if i := g.Launch.Image; i != nil && !strings.HasPrefix(*i, "ami-") && !strings.HasPrefix(*i, "role:") {
-			c.say(at+".launch.image", "expected ami-ID or role:NAME, got %q", *i)
+		c.requirements(at+".launch.requirements", g.Launch.Requirements)
+		if g.Launch.Type != nil && g.Launch.Requirements != nil {
+			c.say(at+".launch.requirements", "type and requirements exclude each other")
 		}
+		c.image(at+".launch.image", g.Launch.Image)
 	}
 	if g.Mixed == nil {
 		return
 	}
-	for _, t := range g.Mixed.Types {
-		if _, _, err := weighted(t); err != nil {
-			c.say(at+".mixed.types", "%q: %v", t, err)
+	for i, t := range g.Mixed.Types {
+		p := at + ".mixed.types." + strconv.Itoa(i)
+		c.image(p+".image", t.Image)
+		c.requirements(p+".requirements", t.Requirements)
+		if t.Requirements != nil && t.Requirements.EncryptedTransit != nil {
+			c.say(p+".requirements.encryption_in_transit", "AWS takes it in launch.requirements alone")
+		}
+		if (t.Type == nil) == (t.Requirements == nil) {
+			c.say(p, "give a type or requirements, not both")
 		}
 	}
 	if p := g.Mixed.OnDemandPercentage; p != nil && (*p < 0 || *p > 100) {
@@ -135,107 +146,33 @@ func (c *checker) launch(at string, g Group) {
 	}
 }
 
-func (c *checker) policy(at string, p Policy) {
-	if p.sugar() != "" {
-		return // see sugars
+// requirements refuses what AWS's own types demand.
+func (c *checker) requirements(at string, r *Requirements) {
+	if r != nil && (r.CPUs == nil || r.CPUs.Min == nil || r.Memory == nil || r.Memory.Min == nil) {
+		c.say(at, "vcpus.min and memory_mib.min are needed; 0 asks for nothing")
 	}
-	c.oneOf(at+".type", p.Type, "ChangeInCapacity", "ExactCapacity", "PercentChangeInCapacity")
-	switch {
-	case p.Track != nil && (p.Adjustment != nil || p.Steps != nil || p.Type != nil):
-		c.say(at, "track stands alone: no type, adjustment or steps beside it")
-	case p.Steps != nil && p.Adjustment != nil:
-		c.say(at, "adjustment and steps exclude each other")
-	case p.Steps != nil && p.Cooldown != nil:
-		c.say(at+".cooldown", "a step policy has no cooldown, but a warmup")
-	case p.Track != nil:
-		c.track(at+".track", *p.Track)
-	default:
-		c.needs(at, map[string]bool{"type": p.Type != nil, "adjustment or steps": p.Adjustment != nil || len(p.Steps) > 0})
+}
+
+func (c *checker) balancing(at string, b Balancing) {
+	for _, kind := range strings.Split(val(b.HealthCheck), ",") {
+		if b.HealthCheck != nil && !slices.Contains([]string{"EC2", "ELB", "EBS", "VPC_LATTICE"}, strings.TrimSpace(kind)) {
+			c.say(at+".health_check", "expected EC2, or some of ELB, EBS, VPC_LATTICE with commas between, got %q", *b.HealthCheck)
+		}
 	}
-	for _, s := range p.Steps {
-		if s.Adjustment == nil || s.From == nil && s.To == nil || s.From != nil && s.To != nil && *s.From >= *s.To {
-			c.say(at+".steps", "a step needs an adjustment, and from below to; one of the two may be left out")
+	for i, arn := range b.TrafficSources {
+		if strings.Contains(arn, ":elasticloadbalancing:") {
+			c.say(at+".traffic_sources."+strconv.Itoa(i), "this one belongs in target_groups")
 		}
 	}
 }
 
-func (c *checker) track(at string, t Track) {
-	ways := 0
-	for _, given := range []bool{t.Predefined != nil, t.Metric != nil, t.Queries != nil} {
-		if given {
-			ways++
-		}
-	}
-	if ways != 1 {
-		c.say(at, "give one of predefined, metric and queries")
-	}
-	c.needs(at, map[string]bool{"target": t.Target != nil, "namespace": t.Metric == nil || t.Namespace != nil})
-	c.trackPeriods(at, t)
-	if t.Queries != nil {
-		c.queries(at+".queries", t.Queries)
-	}
-}
-
-// queryID is what CloudWatch takes for an id.
-var queryID = regexp.MustCompile(`^[a-z][A-Za-z0-9_]*$`)
-
-func (c *checker) queries(at string, all []Query) {
-	ids, returned := map[string]bool{}, 0
-	for _, q := range all {
-		if q.ID == nil || ids[*q.ID] {
-			c.say(at, "each query needs an id of its own")
+func (c *checker) image(at string, ref *string) {
+	for _, way := range []string{"ami-", byParameter, byRole, atLaunch} {
+		if ref == nil || strings.HasPrefix(*ref, way) && *ref != way {
 			return
 		}
-		if !queryID.MatchString(*q.ID) {
-			c.say(at, "id %q: expected a lower-case letter, then letters, digits and _", *q.ID)
-		}
-		ids[*q.ID] = true
-		if (q.Expression == nil) == (q.Metric == nil) {
-			c.say(at, "query %s needs an expression or a metric, not both", *q.ID)
-		}
-		if q.Return == nil || *q.Return {
-			returned++
-		}
 	}
-	if returned != 1 {
-		c.say(at, "exactly one query returns data, the others say return: false; here %d do", returned)
-	}
-	c.math(at, all)
-}
-
-func (c *checker) alarms(at, group string, g Group) {
-	names := map[string]string{}
-	for _, label := range slices.Sorted(maps.Keys(g.Alarms)) {
-		a, p := g.Alarms[label], at+".alarms."+label
-		c.watched(p, a)
-		c.alarmPeriods(p, a)
-		c.oneOf(p+".comparison", a.Comparison, ">", "<", ">=", "<=")
-		policy, known := g.Policies[val(a.Policy)]
-		if !known {
-			c.say(p+".policy", "there is no policy %q in this file for the group", val(a.Policy))
-		}
-		if policy.Track != nil {
-			c.say(p+".policy", "policy %q tracks a target: AWS makes its alarms", val(a.Policy))
-		}
-		name := AlarmName(group, a)
-		if other, dup := names[name]; dup {
-			c.say(p, "it would be called %s in AWS, as %s: give one of them a name", name, other)
-		}
-		names[name] = label
-	}
-}
-
-// watched asks for what an alarm looks at: one metric, or queries.
-func (c *checker) watched(at string, a Alarm) {
-	c.needs(at, map[string]bool{"comparison": a.Comparison != nil, "threshold": a.Threshold != nil, "policy": a.Policy != nil})
-	if a.Queries == nil {
-		c.needs(at, map[string]bool{"namespace": a.Namespace != nil, "metric or queries": a.Metric != nil, "period": a.Period != nil})
-		return
-	}
-	if a.Namespace != nil || a.Metric != nil || a.Statistic != nil || a.Dimensions != nil || a.Unit != nil || a.Period != nil {
-		c.say(at, "with queries, namespace, metric, statistic, dimensions, unit and period stand in each query")
-	}
-	c.queries(at+".queries", a.Queries)
+	c.say(at, "expected ami-ID, ssm:/NAME or role:NAME, got %q", *ref)
 }
 
 func (c *checker) schedule(at string, s Schedule) {

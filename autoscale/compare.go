@@ -16,18 +16,29 @@ type Field struct {
 	Path   string `json:"path"`
 	Before string `json:"before"`
 	After  string `json:"after"`
+	// Note says where the value comes from when the file only refers to it.
+	Note string `json:"note,omitempty"`
+}
+
+// flat is a value taken apart: what it sets, and what AWS means at the same
+// places when it says nothing, both by path.
+type flat struct{ set, normal map[string]string }
+
+func flatten(path string, v any) flat {
+	f := flat{map[string]string{}, map[string]string{}}
+	f.add(path, reflect.ValueOf(v))
+	return f
 }
 
 // compare lists the fields that want sets and have differs in. Lists are
-// sets, except for those that ordered names.
+// sets, except for those that ordered names. A value that AWS would mean
+// anyway does not differ from none.
 func compare(path string, want, have any) []Field {
-	w, h := map[string]string{}, map[string]string{}
-	flatten(path, reflect.ValueOf(want), w)
-	flatten(path, reflect.ValueOf(have), h)
+	w, h := flatten(path, want), flatten(path, have)
 	var out []Field
-	for _, p := range slices.Sorted(maps.Keys(w)) {
-		if w[p] != h[p] {
-			out = append(out, Field{p, h[p], w[p]})
+	for _, p := range slices.Sorted(maps.Keys(w.set)) {
+		if w.set[p] != h.set[p] && (h.set[p] != "" || w.set[p] != w.normal[p]) {
+			out = append(out, Field{Path: p, Before: h.set[p], After: w.set[p]})
 		}
 	}
 	return out
@@ -37,49 +48,61 @@ func compare(path string, want, have any) []Field {
 func reversed(fields []Field) []Field {
 	out := make([]Field, len(fields))
 	for i, f := range fields {
-		out[i] = Field{f.Path, f.After, f.Before}
+		out[i] = Field{Path: f.Path, Before: f.After, After: f.Before}
 	}
 	return out
 }
 
 // ordered says that the list at path means something by its order.
 func ordered(path string) bool {
-	return strings.HasSuffix(path, "termination_policies") || strings.HasSuffix(path, "mixed.types")
+	return slices.ContainsFunc([]string{"termination_policies", "mixed.types", "on_demand_segments"}, func(end string) bool { return strings.HasSuffix(path, end) })
 }
 
-// flatten writes what v sets as path and text.
-func flatten(path string, v reflect.Value, into map[string]string) {
+// add writes what v sets as path and text.
+func (f flat) add(path string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Invalid:
 	case reflect.Pointer:
 		if d, ok := v.Interface().(*Desired); ok && d != nil {
-			into[path] = d.String()
+			f.set[path] = d.String()
 		} else if !v.IsNil() {
-			flatten(path, v.Elem(), into)
+			f.add(path, v.Elem())
 		}
 	case reflect.Struct:
 		for i, key := range keysOf(v.Type()) {
-			flatten(join(path, key), v.Field(i), into)
+			tag := v.Type().Field(i).Tag
+			if tag.Get("compare") == "never" {
+				continue
+			}
+			f.add(join(path, key), v.Field(i))
+			f.normal[join(path, key)] = tag.Get("normal")
 		}
 	case reflect.Map:
 		if !v.IsNil() {
-			into[path] = entries(v)
+			f.set[path] = entries(v)
 		}
 	case reflect.Slice:
 		if !v.IsNil() {
-			into[path] = items(path, v)
+			f.set[path] = items(path, v)
 		}
 	case reflect.Float64:
-		into[path] = strconv.FormatFloat(v.Float(), 'g', -1, 64)
+		f.set[path] = strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	default:
-		into[path] = fmt.Sprint(v.Interface())
+		f.set[path] = fmt.Sprint(v.Interface())
 	}
+}
+
+// meant leaves out what AWS means anyway.
+func (f flat) meant() map[string]string {
+	out := maps.Clone(f.set)
+	maps.DeleteFunc(out, func(path, text string) bool { return text == "" || text == f.normal[path] })
+	return out
 }
 
 func entries(v reflect.Value) string {
 	var out []string
 	for _, k := range sortedKeys(v) {
-		out = append(out, k+"="+one(v.MapIndex(reflect.ValueOf(k))))
+		out = append(out, k+"="+one("", v.MapIndex(reflect.ValueOf(k))))
 	}
 	return strings.Join(out, ", ")
 }
@@ -87,7 +110,7 @@ func entries(v reflect.Value) string {
 func items(path string, v reflect.Value) string {
 	var out []string
 	for i := range v.Len() {
-		out = append(out, one(v.Index(i)))
+		out = append(out, one(path, v.Index(i)))
 	}
 	if !ordered(path) {
 		slices.Sort(out)
@@ -96,30 +119,36 @@ func items(path string, v reflect.Value) string {
 	return strings.Join(out, ", ")
 }
 
-// one writes a whole value in one line.
-func one(v reflect.Value) string {
-	flat := map[string]string{}
-	flatten("", v, flat)
-	if plain, ok := flat[""]; ok && len(flat) == 1 {
-		return plain
+// one writes a whole value of a list or a map in one line.
+func one(path string, v reflect.Value) string {
+	if s, ok := v.Interface().(shortForm); ok {
+		if text, short := s.short(); short {
+			return text
+		}
 	}
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(flat)) {
-		out = append(out, k+":"+flat[k])
+	switch v.Kind() {
+	case reflect.Slice:
+		return "[" + items(path, v) + "]"
+	case reflect.Map:
+		return "{" + entries(v) + "}"
+	case reflect.Struct:
+		flat := flatten("", v.Interface()).meant()
+		var out []string
+		for _, k := range slices.Sorted(maps.Keys(flat)) {
+			out = append(out, k+":"+flat[k])
+		}
+		return "{" + strings.Join(out, " ") + "}"
 	}
-	return "{" + strings.Join(out, " ") + "}"
+	return flatten("", v.Interface()).set[""]
 }
 
 // contentHash is the same for two launch template versions that mean the same.
 func contentHash(l Launch) string {
 	l.Template = nil
-	flat := map[string]string{}
-	flatten("", reflect.ValueOf(l), flat)
+	flat := flatten("", l).meant()
 	h := sha256.New()
 	for _, k := range slices.Sorted(maps.Keys(flat)) {
-		if flat[k] != "" {
-			fmt.Fprintf(h, "%s\x00%s\x00", k, flat[k])
-		}
+		fmt.Fprintf(h, "%s\x00%s\x00", k, flat[k])
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

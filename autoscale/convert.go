@@ -2,9 +2,10 @@ package autoscale
 
 import (
 	"encoding/base64"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -12,16 +13,8 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// The functions here turn what AWS answers into the terms of a file. A field
-// that AWS leaves out gets the value that AWS means by that, so that a file
-// that spells it out shows no difference.
-
-func num(p *int32) *int {
-	if p == nil {
-		return nil
-	}
-	return ptr(int(*p))
-}
+// The functions here turn what AWS answers into the terms of a file, where
+// the tags alone do not say how.
 
 func num32(p *int) *int32 {
 	if p == nil {
@@ -47,20 +40,17 @@ func text[T ~string](v T) *string {
 }
 
 func liveOf(g astypes.AutoScalingGroup) Live {
-	l := Live{Desired: int(val(g.DesiredCapacity)), Config: val(g.LaunchConfigurationName), Status: val(g.Status), mixed: g.MixedInstancesPolicy,
-		PolicyARNs: map[string]string{}, PolicyNames: map[string]string{}}
-	l.Capacity = &Capacity{Min: num(g.MinSize), Max: num(g.MaxSize), Units: or(g.DesiredCapacityType, "units"), Cooldown: num(g.DefaultCooldown),
-		Warmup: or(num(g.DefaultInstanceWarmup), -1), MaxLifetime: or(num(g.MaxInstanceLifetime), 0), Rebalance: or(g.CapacityRebalance, false)}
-	if m := g.InstanceMaintenancePolicy; m != nil {
-		l.Capacity.MinHealthy, l.Capacity.MaxHealthy = num(m.MinHealthyPercentage), num(m.MaxHealthyPercentage)
-	}
-	subnets := strings.FieldsFunc(val(g.VPCZoneIdentifier), func(r rune) bool { return r == ',' || r == ' ' })
-	l.Network = &Network{Zones: filled(g.AvailabilityZones), Subnets: filled(subnets), PlacementGroup: g.PlacementGroup}
-	l.Balancing = &Balancing{TargetGroups: filled(g.TargetGroupARNs), Classic: filled(g.LoadBalancerNames), HealthCheck: g.HealthCheckType, Grace: num(g.HealthCheckGracePeriod)}
-	l.Protection = &Protection{ScaleIn: or(g.NewInstancesProtectedFromScaleIn, false), Termination: filled(g.TerminationPolicies), Deletion: or(text(g.DeletionProtection), "none")}
-	if len(l.Protection.Termination) == 0 {
-		l.Protection.Termination = []string{"Default"}
-	}
+	l := Live{Desired: int(val(g.DesiredCapacity)), Config: val(g.LaunchConfigurationName), Status: val(g.Status),
+		PolicyARNs: map[string]string{}, PolicyNames: map[string]string{}, alarms: map[string]cwtypes.MetricAlarm{}}
+	fromAWS(g, &l.Group)
+	l.Capacity, l.Network, l.Balancing, l.Protection = or(l.Capacity, Capacity{}), or(l.Network, Network{}), or(l.Balancing, Balancing{}), or(l.Protection, Protection{})
+	l.Network.Subnets = strings.FieldsFunc(val(g.VPCZoneIdentifier), func(r rune) bool { return r == ',' || r == ' ' })
+	b := l.Balancing
+	b.TargetGroups, b.Classic = filled(b.TargetGroups), filled(b.Classic)
+	b.TrafficSources = slices.DeleteFunc(filled(b.TrafficSources), func(id string) bool { // AWS lists the others there, too
+		return slices.Contains(b.TargetGroups, id) || slices.Contains(b.Classic, id)
+	})
+	l.Mixed, l.WarmPool = or(l.Mixed, Mixed{None: ptr(true)}), warmPoolOf(g.WarmPoolConfiguration)
 	l.Metrics, l.Suspended = []string{}, []string{}
 	for _, m := range g.EnabledMetrics {
 		l.Metrics = append(l.Metrics, val(m.Metric))
@@ -75,11 +65,8 @@ func liveOf(g astypes.AutoScalingGroup) Live {
 	}
 	l.Owner, l.PartOf = val(l.Tags[OwnerTag].Value), l.Tags[PartTag].Value
 	spec := g.LaunchTemplate
-	if m := g.MixedInstancesPolicy; m != nil {
-		l.Mixed = mixedOf(*m)
-		if m.LaunchTemplate != nil {
-			spec = m.LaunchTemplate.LaunchTemplateSpecification
-		}
+	if m := g.MixedInstancesPolicy; m != nil && m.LaunchTemplate != nil {
+		spec = m.LaunchTemplate.LaunchTemplateSpecification
 	}
 	if spec != nil {
 		l.Template, l.Version = val(spec.LaunchTemplateName), val(spec.Version)
@@ -97,48 +84,82 @@ func liveOf(g astypes.AutoScalingGroup) Live {
 // filled makes a missing list an empty one.
 func filled(s []string) []string { return append([]string{}, s...) }
 
-func mixedOf(m astypes.MixedInstancesPolicy) *Mixed {
-	out := &Mixed{Types: []string{}}
-	if d := m.InstancesDistribution; d != nil {
-		*out = Mixed{OnDemandBase: or(num(d.OnDemandBaseCapacity), 0), OnDemandPercentage: or(num(d.OnDemandPercentageAboveBaseCapacity), 100),
-			OnDemandStrategy: d.OnDemandAllocationStrategy, SpotStrategy: d.SpotAllocationStrategy, SpotPools: num(d.SpotInstancePools),
-			SpotMaxPrice: d.SpotMaxPrice, Types: []string{}}
+// warmPoolOf reads a pool; one that AWS is deleting is none.
+func warmPoolOf(c *astypes.WarmPoolConfiguration) *WarmPool {
+	if c == nil || c.Status == astypes.WarmPoolStatusPendingDelete {
+		return &WarmPool{None: ptr(true)}
 	}
-	if m.LaunchTemplate != nil {
-		for _, o := range m.LaunchTemplate.Overrides {
-			t := val(o.InstanceType)
-			if w := val(o.WeightedCapacity); w != "" {
-				t += "=" + w
-			}
-			out.Types = append(out.Types, t)
-		}
-	}
-	return out
+	p := &WarmPool{}
+	fromAWS(*c, p)
+	return p
 }
 
+// launchOf is one version of a launch template.
 func launchOf(d *ec2types.ResponseLaunchTemplateData) Launch {
-	l := Launch{SecurityGroups: []string{}, Monitoring: ptr(false), EBSOptimized: ptr(false)}
+	l := Launch{SecurityGroups: []string{}}
 	if d == nil {
 		return l
 	}
-	l.Image, l.Type, l.Key, l.EBSOptimized = d.ImageId, text(d.InstanceType), d.KeyName, or(d.EbsOptimized, false)
+	fromAWS(*d, &l)
 	l.SecurityGroups = append(filled(d.SecurityGroupIds), d.SecurityGroups...)
 	if p := d.IamInstanceProfile; p != nil {
 		if l.Profile = p.Name; p.Arn != nil {
 			l.Profile = p.Arn
 		}
 	}
-	if d.Monitoring != nil {
-		l.Monitoring = or(d.Monitoring.Enabled, false)
-	}
-	if m := d.MetadataOptions; m != nil {
-		l.Tokens, l.HopLimit = text(m.HttpTokens), num(m.HttpPutResponseHopLimit)
-	}
-	if m := d.InstanceMarketOptions; m != nil && m.SpotOptions != nil {
-		l.SpotPrice = m.SpotOptions.MaxPrice
-	}
 	l.UserData = decoded(d.UserData)
 	return l
+}
+
+// launchData is what launchOf reads.
+func launchData(l Launch) *ec2types.RequestLaunchTemplateData {
+	d := &ec2types.RequestLaunchTemplateData{}
+	said := l
+	said.Tags = maps.Clone(l.Tags)
+	maps.DeleteFunc(said.Tags, func(_ string, tags map[string]string) bool { return len(tags) == 0 })
+	unsay(reflect.ValueOf(&said).Elem())
+	toAWS(&said, d)
+	for _, g := range l.SecurityGroups {
+		if strings.HasPrefix(g, "sg-") {
+			d.SecurityGroupIds = append(d.SecurityGroupIds, g)
+		} else {
+			d.SecurityGroups = append(d.SecurityGroups, g)
+		}
+	}
+	if p := val(l.Profile); strings.HasPrefix(p, "arn:") {
+		d.IamInstanceProfile = &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Arn: &p}
+	} else if p != "" {
+		d.IamInstanceProfile = &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: &p}
+	}
+	if val(l.UserData) != "" {
+		d.UserData = ptr(base64.StdEncoding.EncodeToString([]byte(*l.UserData)))
+	}
+	if m := d.InstanceMarketOptions; m != nil && m.MarketType == "" {
+		m.MarketType = ec2types.MarketTypeSpot
+	}
+	return d
+}
+
+// unsay drops empty texts of a section and of those below it: EC2 has no way
+// to say "none" but not to say anything.
+func unsay(v reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if f.Kind() != reflect.Pointer || f.IsNil() {
+			continue
+		}
+		switch f.Elem().Kind() {
+		case reflect.String:
+			if f.Elem().Len() == 0 {
+				f.SetZero()
+			}
+		case reflect.Struct:
+			section := reflect.New(f.Type().Elem())
+			section.Elem().Set(f.Elem())
+			unsay(section.Elem())
+			f.Set(section)
+		}
+	}
 }
 
 // decoded is user data as the instance sees it; nil when it is no text, which
@@ -152,130 +173,92 @@ func decoded(p *string) *string {
 }
 
 func configOf(c astypes.LaunchConfiguration) Launch {
-	l := Launch{Image: c.ImageId, Type: c.InstanceType, Key: c.KeyName, SecurityGroups: filled(c.SecurityGroups), Profile: c.IamInstanceProfile,
-		UserData: decoded(c.UserData), EBSOptimized: or(c.EbsOptimized, false), SpotPrice: c.SpotPrice, Monitoring: ptr(true)}
+	l := Launch{}
+	fromAWS(c, &l)
+	l.SecurityGroups, l.Profile, l.UserData, l.RAMDisk, l.Monitoring = filled(c.SecurityGroups), c.IamInstanceProfile, decoded(c.UserData), c.RamdiskId, ptr(true)
 	if c.InstanceMonitoring != nil {
 		l.Monitoring = or(c.InstanceMonitoring.Enabled, true)
 	}
-	if m := c.MetadataOptions; m != nil {
-		l.Tokens, l.HopLimit = text(m.HttpTokens), num(m.HttpPutResponseHopLimit)
+	if c.SpotPrice != nil {
+		l.Spot = &SpotOptions{MaxPrice: c.SpotPrice}
+	}
+	if c.PlacementTenancy != nil {
+		l.Placement = &Placement{Tenancy: c.PlacementTenancy}
+	}
+	if c.AssociatePublicIpAddress != nil { // a template says so of an interface, which has the groups then
+		l.Interfaces = []Interface{{Device: ptr(0), PublicIP: c.AssociatePublicIpAddress, Groups: l.SecurityGroups}}
+		l.SecurityGroups = []string{}
 	}
 	return l
 }
 
 func (l Live) addPolicy(p astypes.ScalingPolicy) {
 	name, group := val(p.PolicyName), val(p.AutoScalingGroupName)
-	out := Policy{Type: p.AdjustmentType, Adjustment: num(p.ScalingAdjustment), Cooldown: num(p.Cooldown), Aggregate: p.MetricAggregationType,
-		Magnitude: num(p.MinAdjustmentMagnitude), Warmup: num(p.EstimatedInstanceWarmup), Enabled: or(p.Enabled, true)}
+	out := Policy{}
+	fromAWS(p, &out)
 	key, own := strings.CutPrefix(name, group+"|")
 	if !own {
 		out.Name = &name
 	}
-	for _, s := range p.StepAdjustments {
-		out.Steps = append(out.Steps, Step{s.MetricIntervalLowerBound, s.MetricIntervalUpperBound, num(s.ScalingAdjustment)})
-	}
-	if p.TargetTrackingConfiguration != nil {
-		out.Track = trackOf(*p.TargetTrackingConfiguration)
-	}
 	l.PolicyARNs[name], l.PolicyNames[name] = val(p.PolicyARN), key
-	if val(p.PolicyType) != "PredictiveScaling" { // not in the file yet: left alone
-		l.Policies[key] = out
-	}
-}
-
-func trackOf(c astypes.TargetTrackingConfiguration) *Track {
-	t := &Track{Target: c.TargetValue, DisableScaleIn: or(c.DisableScaleIn, false)}
-	if p := c.PredefinedMetricSpecification; p != nil {
-		t.Predefined, t.Label = text(p.PredefinedMetricType), p.ResourceLabel
-	}
-	m := c.CustomizedMetricSpecification
-	if m == nil {
-		return t
-	}
-	t.Namespace, t.Metric, t.Statistic, t.Unit, t.Period = m.Namespace, m.MetricName, text(m.Statistic), m.Unit, num(m.Period)
-	if len(m.Dimensions) > 0 {
-		t.Dimensions = dimensionsOf(m.Dimensions)
-	}
-	for _, q := range m.Metrics {
-		out := Query{ID: q.Id, Expression: q.Expression, Label: q.Label, Return: or(q.ReturnData, true), Period: num(q.Period)}
-		if s := q.MetricStat; s != nil {
-			out.Statistic, out.Unit, out.Period = s.Stat, s.Unit, num(s.Period)
-			if s.Metric != nil {
-				out.Namespace, out.Metric, out.Dimensions = s.Metric.Namespace, s.Metric.MetricName, dimensionsOf(s.Metric.Dimensions)
-			}
-		}
-		t.Queries = append(t.Queries, out)
-	}
-	return t
-}
-
-func dimensionsOf(all []astypes.MetricDimension) map[string]string {
-	out := map[string]string{}
-	for _, d := range all {
-		out[val(d.Name)] = val(d.Value)
-	}
-	return out
+	l.Policies[key] = out
 }
 
 // comparisons are the operators, as a file and as CloudWatch writes them.
 func comparisons() map[string]cwtypes.ComparisonOperator {
 	return map[string]cwtypes.ComparisonOperator{">": cwtypes.ComparisonOperatorGreaterThanThreshold, "<": cwtypes.ComparisonOperatorLessThanThreshold,
-		">=": cwtypes.ComparisonOperatorGreaterThanOrEqualToThreshold, "<=": cwtypes.ComparisonOperatorLessThanOrEqualToThreshold}
+		">=": cwtypes.ComparisonOperatorGreaterThanOrEqualToThreshold, "<=": cwtypes.ComparisonOperatorLessThanOrEqualToThreshold,
+		string(bandBoth): bandBoth, string(bandLow): bandLow, string(bandHigh): bandHigh}
 }
 
+// The operators of an anomaly band have no signs.
+const (
+	bandBoth = cwtypes.ComparisonOperatorLessThanLowerOrGreaterThanUpperThreshold
+	bandLow  = cwtypes.ComparisonOperatorLessThanLowerThreshold
+	bandHigh = cwtypes.ComparisonOperatorGreaterThanUpperThreshold
+)
+
 func (l Live) addAlarm(group string, a cwtypes.MetricAlarm) {
-	out := Alarm{Namespace: a.Namespace, Metric: a.MetricName, Statistic: text(a.Statistic), Dimensions: map[string]string{}, Threshold: a.Threshold,
-		Period: num(a.Period), Periods: num(a.EvaluationPeriods), Datapoints: num(a.DatapointsToAlarm), Missing: or(a.TreatMissingData, "missing"), Unit: text(a.Unit)}
-	for _, d := range a.Dimensions {
-		out.Dimensions[val(d.Name)] = val(d.Value)
+	out := Alarm{}
+	fromAWS(a, &out)
+	if out.Dimensions == nil && out.Metric != nil {
+		out.Dimensions = map[string]string{}
 	}
-	if len(a.Metrics) > 0 {
-		out.Queries, out.Dimensions = watchedOf(a.Metrics), nil
+	if out.Statistic = text(a.Statistic); a.ExtendedStatistic != nil {
+		out.Statistic = a.ExtendedStatistic
 	}
-	out.Comparison = text(a.ComparisonOperator)
 	for sign, op := range comparisons() {
 		if op == a.ComparisonOperator {
 			out.Comparison = &sign
 		}
 	}
-	for name, arn := range l.PolicyARNs {
-		if slices.Contains(a.AlarmActions, arn) {
-			out.Policy = ptr(l.PolicyNames[name])
+	switch w := a.EvaluationWindow.(type) {
+	case *cwtypes.EvaluationWindowMemberSlidingWindow:
+		out.Window = ptr("sliding")
+	case *cwtypes.EvaluationWindowMemberWallClockWindow:
+		out.Window, out.WindowZone = ptr("wall-clock"), w.Value.Timezone
+	}
+	for _, action := range a.AlarmActions {
+		for _, name := range slices.Sorted(maps.Keys(l.PolicyARNs)) {
+			if l.PolicyARNs[name] == action && out.Policy == nil {
+				out.Policy = ptr(l.PolicyNames[name])
+			}
 		}
 	}
 	name := val(a.AlarmName)
 	if name != AlarmName(group, out) {
 		out.Name = &name
 	}
+	l.alarms[name] = a
 	l.Alarms[strings.ReplaceAll(strings.TrimPrefix(name, group+"|"), "|", "-")] = out
 }
 
-// watchedOf are the queries of an alarm on metric math.
-func watchedOf(all []cwtypes.MetricDataQuery) []Query {
-	var out []Query
-	for _, q := range all {
-		one := Query{ID: q.Id, Expression: q.Expression, Label: q.Label, Return: or(q.ReturnData, true), Period: num(q.Period)}
-		if s := q.MetricStat; s != nil {
-			one.Statistic, one.Unit, one.Period, one.Dimensions = s.Stat, text(s.Unit), num(s.Period), map[string]string{}
-			if s.Metric != nil {
-				one.Namespace, one.Metric = s.Metric.Namespace, s.Metric.MetricName
-				for _, d := range s.Metric.Dimensions {
-					one.Dimensions[val(d.Name)] = val(d.Value)
-				}
-			}
-		}
-		out = append(out, one)
-	}
-	return out
-}
-
 func scheduleOf(a astypes.ScheduledUpdateGroupAction) Schedule {
-	s := Schedule{Cron: a.Recurrence, TimeZone: or(a.TimeZone, "Etc/UTC"), Min: num(a.MinSize), Max: num(a.MaxSize), Desired: num(a.DesiredCapacity)}
-	if a.StartTime != nil && a.Recurrence == nil { // of a recurring one it is the next firing, which moves
-		s.Start = ptr(a.StartTime.UTC().Format(time.RFC3339))
-	}
-	if a.EndTime != nil {
-		s.End = ptr(a.EndTime.UTC().Format(time.RFC3339))
+	var s Schedule
+	fromAWS(a, &s)
+	s.TimeZone = or(s.TimeZone, "Etc/UTC")
+	if a.Recurrence != nil { // of a recurring one it is the next firing, which moves
+		s.Start = nil
 	}
 	return s
 }
@@ -286,7 +269,8 @@ func transitions() map[string]string {
 }
 
 func hookOf(h astypes.LifecycleHook) Hook {
-	out := Hook{Timeout: num(h.HeartbeatTimeout), Default: h.DefaultResult, Topic: h.NotificationTargetARN, Role: h.RoleARN, Metadata: h.NotificationMetadata}
+	var out Hook
+	fromAWS(h, &out)
 	for on, transition := range transitions() {
 		if transition == val(h.LifecycleTransition) {
 			out.On = ptr(on)

@@ -26,7 +26,7 @@ func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
 	p.Warnings = slices.Concat(p.Warnings, o.leftovers(), o.silent(s))
 	for _, name := range s.Names() {
 		live, exists := o.Groups[name]
-		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, owner: s.Owner, reads: reads[name]}
+		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, spec: s, reads: reads[name]}
 		if err := d.group(); err != nil {
 			return Plan{}, err
 		}
@@ -44,7 +44,7 @@ type differ struct {
 	o      Observed
 	opt    DiffOptions
 	plan   *Plan
-	owner  string
+	spec   Spec
 	reads  []string  // group metrics that expressions of the file read
 	use    launchUse // what the group shall launch from, once launch has decided
 }
@@ -54,7 +54,7 @@ type differ struct {
 type launchUse struct{ template, version string }
 
 func (d *differ) add(k Kind, name, reason string, fields []Field, do func(context.Context, *run) error) {
-	d.plan.Changes = append(d.plan.Changes, Change{Group: d.name, Kind: k, Name: name, Fields: fields, Reason: reason, PartOf: val(d.want.PartOf), do: do})
+	d.plan.Changes = append(d.plan.Changes, Change{Region: d.spec.Region, Group: d.name, Kind: k, Name: name, Fields: fields, Reason: reason, PartOf: val(d.want.PartOf), do: do})
 }
 
 func (d *differ) group() error {
@@ -72,7 +72,10 @@ func (d *differ) group() error {
 			return err
 		}
 	}
-	fields := d.launch()
+	fields, err := d.launch()
+	if err != nil {
+		return err
+	}
 	if !d.exists {
 		d.create(fields)
 	} else {
@@ -81,6 +84,7 @@ func (d *differ) group() error {
 		d.balancing()
 		d.tags()
 	}
+	d.warmPool()
 	d.switches()
 	d.notices()
 	d.policies()
@@ -89,20 +93,59 @@ func (d *differ) group() error {
 	return nil
 }
 
-// resolve replaces an image's reference by its id.
+// resolve replaces references to images by ids.
 func (d *differ) resolve() error {
-	l := d.want.Launch
-	if l == nil || l.Image == nil {
+	if l := d.want.Launch; l != nil && l.Image != nil {
+		id, err := d.image(*l.Image)
+		if err != nil {
+			return err
+		}
+		resolved := *l
+		resolved.Image = &id
+		d.want.Launch = &resolved
+	}
+	if d.want.Mixed == nil {
 		return nil
 	}
-	id, there := d.o.Images[*l.Image]
-	if !there {
-		return fault.Newf(fault.Check, "name an image that this account can see", "planning %s: there is no image %s", d.name, *l.Image)
+	resolved := *d.want.Mixed
+	resolved.Types = slices.Clone(resolved.Types)
+	for i, t := range resolved.Types {
+		if t.Image == nil {
+			continue
+		}
+		id, err := d.image(*t.Image)
+		if err != nil {
+			return err
+		}
+		resolved.Types[i].Image = &id
 	}
-	resolved := *l
-	resolved.Image = &id
-	d.want.Launch = &resolved
+	d.want.Mixed = &resolved
 	return nil
+}
+
+func (d *differ) image(ref string) (string, error) {
+	i := d.o.Images[ref]
+	if i.ID == "" {
+		return "", fault.Newf(fault.Check, "name an image that this account can see, or bake and prove one", "planning %s: there is no image %s: %s", d.name, ref, i.Missing)
+	}
+	return i.ID, nil
+}
+
+// noted says of changed images where their ids come from.
+func (d *differ) noted(fields []Field) []Field {
+	for i, f := range fields {
+		if f.Path != "launch.image" && f.Path != "mixed.types" {
+			continue
+		}
+		var notes []string
+		for _, ref := range references(Spec{Groups: map[string]Group{d.name: d.spec.Groups[d.name]}}) {
+			if image := d.o.Images[ref]; image.From != "" && strings.Contains(f.After, image.ID) {
+				notes = append(notes, ref+" is "+image.ID+": "+image.From)
+			}
+		}
+		fields[i].Note = strings.Join(notes, "; ")
+	}
+	return fields
 }
 
 // complete refuses a new group whose file leaves out what AWS needs.
@@ -112,8 +155,8 @@ func (d *differ) complete() error {
 		key  string
 		have bool
 	}{
-		{"launch.image", l.Image != nil}, {"launch.type", l.Type != nil || d.want.Mixed != nil && len(d.want.Mixed.Types) > 0},
-		{"capacity.min", c.Min != nil}, {"capacity.max", c.Max != nil}, {"network.zones or network.subnets", len(n.Zones)+len(n.Subnets) > 0},
+		{"launch.image", l.Image != nil}, {"launch.type or launch.requirements", l.Type != nil || l.Requirements != nil || d.want.Mixed != nil && len(d.want.Mixed.Types) > 0},
+		{"capacity.min", c.Min != nil}, {"capacity.max", c.Max != nil}, {"network.zones or network.subnets", len(n.Zones)+len(n.ZoneIDs)+len(n.Subnets) > 0},
 	} {
 		if !need.have {
 			return fault.Newf(fault.Usage, "add it to the file", "planning %s: the group does not exist, and to make it the file must give %s", d.name, need.key)
@@ -125,16 +168,16 @@ func (d *differ) complete() error {
 // create makes the group with all that one call can give it.
 func (d *differ) create(launch []Field) {
 	fields := slices.Concat(compare("capacity", d.want.Capacity, nil), compare("network", d.want.Network, nil), compare("mixed", d.want.Mixed, nil),
-		compare("load_balancing", d.want.Balancing, nil), compare("protection", d.want.Protection, nil), launch)
+		compare("load_balancing", d.want.Balancing, nil), compare("protection", d.want.Protection, nil), compare("service_role", d.want.ServiceRole, nil), launch)
 	for _, key := range slices.Sorted(maps.Keys(d.want.Hooks)) {
 		fields = append(fields, compare("hooks."+key, d.want.Hooks[key], nil)...)
 	}
 	tags := d.wantTags()
 	n := newGroup{d.want, d.use, tags}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		fields = append(fields, Field{"tags." + key, "", val(tags[key].Value)})
+		fields = append(fields, Field{Path: "tags." + key, After: val(tags[key].Value)})
 	}
-	d.add(CreateGroup, d.name, "the group does not exist", fields, func(ctx context.Context, r *run) error { return r.createGroup(ctx, n) })
+	d.add(CreateGroup, d.name, "the group does not exist", d.noted(fields), func(ctx context.Context, r *run) error { return r.createGroup(ctx, n) })
 }
 
 // update changes the group's own fields.
@@ -146,7 +189,8 @@ func (d *differ) update(launch []Field) {
 	if b := d.want.Balancing; b != nil {
 		fields = append(fields, compare("load_balancing", Balancing{HealthCheck: b.HealthCheck, Grace: b.Grace}, d.live.Balancing)...)
 	}
-	fields = slices.Concat(fields, compare("network", d.want.Network, d.live.Network), compare("protection", d.want.Protection, d.live.Protection), launch)
+	fields = slices.Concat(fields, compare("network", d.want.Network, d.live.Network), compare("protection", d.want.Protection, d.live.Protection),
+		compare("service_role", d.want.ServiceRole, d.live.ServiceRole), launch)
 	if len(fields) == 0 {
 		return
 	}
@@ -154,7 +198,7 @@ func (d *differ) update(launch []Field) {
 	if d.live.Config != "" && len(launch) > 0 {
 		reason = "launch configurations are closed by AWS: the group moves from " + d.live.Config + " to a launch template"
 	}
-	u := groupUpdate{d.want, d.use, d.live, fields}
+	u := groupUpdate{d.want, d.use, d.live, d.noted(fields)}
 	d.add(UpdateGroup, d.name, reason, fields, func(ctx context.Context, r *run) error { return r.updateGroup(ctx, u) })
 }
 
@@ -183,7 +227,7 @@ func (d *differ) capacity() []Field {
 		target = w.N
 	}
 	if target != d.live.Desired {
-		fields = append(fields, Field{"capacity.desired", strconv.Itoa(d.live.Desired), strconv.Itoa(target)})
+		fields = append(fields, Field{Path: "capacity.desired", Before: strconv.Itoa(d.live.Desired), After: strconv.Itoa(target)})
 	}
 	return fields
 }
@@ -209,71 +253,4 @@ func (d *differ) lastFired() *Schedule {
 		}
 	}
 	return last
-}
-
-// TemplateName is the launch template of a group that names none: the group's
-// name, with what EC2 does not allow replaced (3 to 128 of a few characters).
-func TemplateName(group string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r < 128 && strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789().-/_", r) {
-			return r
-		}
-		return '-'
-	}, group)
-	if clean == group && len(group) >= 3 && len(group) <= 128 {
-		return group
-	}
-	return clean[:min(len(clean), 100)] + "-" + contentHash(Launch{Image: &group})[:8]
-}
-
-// sameNaming says that both lists name security groups alike, by id or by
-// name. EC2 keeps the two apart, and a version made from a source cannot drop
-// the source's other list.
-func sameNaming(want, have []string) bool {
-	ids := func(g string) bool { return strings.HasPrefix(g, "sg-") }
-	return want == nil || slices.ContainsFunc(want, ids) == slices.ContainsFunc(have, ids) || len(have) == 0
-}
-
-// launch decides which launch template version the group shall use, and
-// returns the fields of the group that change by it.
-func (d *differ) launch() []Field {
-	if d.want.Launch == nil {
-		return nil
-	}
-	want, have := *d.want.Launch, val(d.live.Launch)
-	name := *or(want.Template, *or(text(d.live.Template), TemplateName(d.name)))
-	want.Template = &name
-	differs := compare("launch", want, have)
-	if d.exists && d.live.Template != "" && len(differs) == 0 {
-		return nil
-	}
-	full := overlay(have, want)
-	versions, there := d.o.Templates[name]
-	source := ""
-	if there && d.live.Template == name && sameNaming(want.SecurityGroups, have.SecurityGroups) {
-		source = strconv.FormatInt(versions.number(d.live.Version), 10)
-	}
-	before := d.live.Version
-	if d.live.Config != "" {
-		before = d.live.Config
-	}
-	for _, n := range slices.Backward(slices.Sorted(maps.Keys(versions.Data))) {
-		if contentHash(versions.Data[n]) == contentHash(full) {
-			after := strconv.FormatInt(n, 10)
-			d.use = launchUse{name, after}
-			return append(differs, Field{"launch.version", before, after})
-		}
-	}
-	d.use = launchUse{template: name}
-	label := "bakehouse " + contentHash(full)[:12]
-	if !there {
-		d.add(CreateTemplate, name, "the group needs a launch template", compare("launch", full, nil), func(ctx context.Context, r *run) error {
-			return r.createTemplate(ctx, name, label, full)
-		})
-		return []Field{{"launch.version", before, "1"}}
-	}
-	d.add(CreateVersion, name, "no version has the content that the file asks for", differs, func(ctx context.Context, r *run) error {
-		return r.createVersion(ctx, newVersion{name, label, source, full, want})
-	})
-	return []Field{{"launch.version", before, strconv.FormatInt(versions.Latest+1, 10)}}
 }

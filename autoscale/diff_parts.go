@@ -10,7 +10,7 @@ import (
 // wantTags are the file's tags, the owner's, and that of a written group.
 func (d *differ) wantTags() map[string]Tag {
 	out := maps.Clone(d.want.Tags)
-	for key, value := range map[string]string{OwnerTag: d.owner, PartTag: val(d.want.PartOf)} {
+	for key, value := range map[string]string{OwnerTag: d.spec.Owner, PartTag: val(d.want.PartOf)} {
 		if value == "" {
 			continue
 		}
@@ -45,7 +45,7 @@ func (d *differ) tags() {
 		_, kept := want[key]
 		if !kept && !strings.HasPrefix(key, "aws:") && !strings.HasPrefix(key, "bakehouse:") {
 			keys = append(keys, key)
-			gone = append(gone, Field{"tags." + key, val(d.live.Tags[key].Value), ""})
+			gone = append(gone, Field{Path: "tags." + key, Before: val(d.live.Tags[key].Value)})
 		}
 	}
 	if len(keys) > 0 {
@@ -77,8 +77,8 @@ func (d *differ) sets(path string, want, have []string, put, take Kind, act func
 		reason string
 		field  Field
 	}{
-		{put, add, "the file asks for them", Field{path, "", strings.Join(add, ", ")}},
-		{take, remove, "the file does not have them", Field{path, strings.Join(remove, ", "), ""}},
+		{put, add, "the file asks for them", Field{Path: path, After: strings.Join(add, ", ")}},
+		{take, remove, "the file does not have them", Field{Path: path, Before: strings.Join(remove, ", ")}},
 	} {
 		if len(half.what) > 0 {
 			d.add(half.kind, path, half.reason, []Field{half.field}, func(ctx context.Context, r *run) error { return act(ctx, r, half.kind, half.what) })
@@ -88,10 +88,15 @@ func (d *differ) sets(path string, want, have []string, put, take Kind, act func
 
 func (d *differ) balancing() {
 	want, have := val(d.want.Balancing), val(d.live.Balancing)
+	skip := val(val(d.want.Network).ZonalShift).SkipValidation
 	d.sets("load_balancing.target_groups", want.TargetGroups, have.TargetGroups, Attach, Detach,
-		func(ctx context.Context, r *run, k Kind, what []string) error { return r.targetGroups(ctx, k, what) })
+		func(ctx context.Context, r *run, k Kind, what []string) error {
+			return r.targetGroups(ctx, k, what)
+		})
 	d.sets("load_balancing.classic", want.Classic, have.Classic, Attach, Detach,
 		func(ctx context.Context, r *run, k Kind, what []string) error { return r.classic(ctx, k, what) })
+	d.sets("load_balancing.traffic_sources", want.TrafficSources, have.TrafficSources, Attach, Detach,
+		func(ctx context.Context, r *run, k Kind, what []string) error { return r.traffic(ctx, k, what, skip) })
 }
 
 // switches are the metrics collected and the processes suspended. Metrics that
@@ -124,6 +129,22 @@ func (d *differ) hooks() {
 	}
 }
 
+// warmPool takes the pool away only when the file says none.
+func (d *differ) warmPool() {
+	if d.want.WarmPool == nil {
+		return
+	}
+	want, have := *d.want.WarmPool, *or(d.live.WarmPool, WarmPool{None: ptr(true)})
+	f := compare("warm_pool", want, have)
+	switch {
+	case val(want.None) && !val(have.None):
+		d.add(DeleteWarmPool, d.name, "the file asks for no warm pool", f, func(ctx context.Context, r *run) error { return r.deleteWarmPool(ctx) })
+	case !val(want.None) && (len(f) > 0 || val(have.None)):
+		full := overlay(have, want)
+		d.add(PutWarmPool, d.name, "the warm pool differs from the file", f, func(ctx context.Context, r *run) error { return r.putWarmPool(ctx, full) })
+	}
+}
+
 func (d *differ) notices() {
 	for _, topic := range slices.Sorted(maps.Keys(d.want.Notifications)) {
 		events := d.want.Notifications[topic]
@@ -139,111 +160,6 @@ func (d *differ) notices() {
 	}
 }
 
-// style tells policies apart that share no fields.
-func (p Policy) style() string {
-	switch {
-	case p.Track != nil:
-		return "TargetTrackingScaling"
-	case p.Steps != nil:
-		return "StepScaling"
-	}
-	return "SimpleScaling"
-}
-
-// settled fills in what a query means when it does not say.
-func (p Policy) settled() Policy {
-	if p.Track == nil {
-		return p
-	}
-	t := *p.Track
-	t.Queries = settledQueries(t.Queries)
-	p.Track = &t
-	return p
-}
-
-func settledQueries(all []Query) []Query {
-	all = slices.Clone(all)
-	for i, q := range all {
-		all[i].Return = or(q.Return, true)
-		if q.Metric != nil && q.Dimensions == nil {
-			all[i].Dimensions = map[string]string{}
-		}
-	}
-	return all
-}
-
-func (d *differ) policies() {
-	have := map[string]Policy{} // by the name in AWS
-	for key, p := range d.live.Policies {
-		have[PolicyName(d.name, key, p)] = p
-	}
-	kept := map[string]bool{}
-	for _, key := range slices.Sorted(maps.Keys(d.want.Policies)) {
-		want := d.want.Policies[key].settled()
-		name := PolicyName(d.name, key, want)
-		kept[name] = true
-		want.Name = nil
-		live := have[name]
-		live.Name = nil
-		full := want
-		if live.style() == want.style() {
-			full = overlay(live, want)
-		}
-		f := compare("policies."+key, want, live)
-		if _, there := have[name]; !there || len(f) > 0 {
-			d.add(PutPolicy, name, "the policy differs from the file", f, func(ctx context.Context, r *run) error { return r.putPolicy(ctx, name, full) })
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if d.want.Policies != nil && !kept[name] {
-			f := reversed(compare("policies", have[name], nil))
-			d.add(DeletePolicy, name, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deletePolicy(ctx, name) })
-		}
-	}
-}
-
-// settled fills in what an alarm means when it does not say.
-func (a Alarm) settled(group string) Alarm {
-	a.Periods, a.Missing, a.Name = or(a.Periods, 1), or(a.Missing, "missing"), nil
-	if a.Queries != nil {
-		a.Queries = settledQueries(a.Queries)
-		return a
-	}
-	a.Statistic = or(a.Statistic, "Average")
-	if a.Dimensions == nil {
-		a.Dimensions = map[string]string{"AutoScalingGroupName": group}
-	}
-	return a
-}
-
-func (d *differ) alarms() {
-	have := map[string]Alarm{} // by the name in AWS
-	for _, a := range d.live.Alarms {
-		have[AlarmName(d.name, a)] = a
-	}
-	kept := map[string]bool{}
-	for _, key := range slices.Sorted(maps.Keys(d.want.Alarms)) {
-		name := AlarmName(d.name, d.want.Alarms[key])
-		want := d.want.Alarms[key].settled(d.name)
-		kept[name] = true
-		live, there := have[name]
-		live.Name = nil
-		f := compare("alarms."+key, want, live)
-		if there && len(f) == 0 {
-			continue
-		}
-		full := overlay(live, want)
-		policy := PolicyName(d.name, *want.Policy, d.want.Policies[*want.Policy])
-		d.add(PutAlarm, name, "the alarm differs from the file", f, func(ctx context.Context, r *run) error { return r.putAlarm(ctx, name, policy, full) })
-	}
-	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if d.want.Alarms != nil && !kept[name] {
-			f := reversed(compare("alarms", have[name], nil))
-			d.add(DeleteAlarm, name, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deleteAlarm(ctx, name) })
-		}
-	}
-}
-
 func (d *differ) schedules() {
 	for _, key := range slices.Sorted(maps.Keys(d.want.Schedules)) {
 		want, have := d.want.Schedules[key], d.live.Schedules[key]
@@ -253,8 +169,17 @@ func (d *differ) schedules() {
 		}
 		if f := compare("schedules."+key, want, have); len(f) > 0 {
 			full := overlay(have, d.want.Schedules[key])
-			full.TimeZone = want.TimeZone // absent it is UTC, not what was there
-			d.add(PutSchedule, key, "the scheduled action differs from the file", f, func(ctx context.Context, r *run) error { return r.putSchedule(ctx, key, full) })
+			full.TimeZone = want.TimeZone                // absent it is UTC, not what was there
+			once := want.Cron == nil && have.Cron != nil // a put cannot take a recurrence away
+			d.add(PutSchedule, key, "the scheduled action differs from the file", f, func(ctx context.Context, r *run) error {
+				if once {
+					full.Cron = nil
+					if err := r.deleteSchedule(ctx, key); err != nil {
+						return err
+					}
+				}
+				return r.putSchedule(ctx, key, full)
+			})
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.live.Schedules)) {

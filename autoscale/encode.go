@@ -32,8 +32,10 @@ func tree(v reflect.Value) any {
 		}
 		return tree(v.Elem())
 	case reflect.Struct:
-		if t, ok := v.Interface().(Tag); ok && t.Value != nil && val(t.Propagate) {
-			return *t.Value
+		if s, ok := v.Interface().(shortForm); ok {
+			if text, short := s.short(); short {
+				return text
+			}
 		}
 		out := yaml.MapSlice{}
 		for i, key := range keysOf(v.Type()) {

@@ -64,6 +64,9 @@ func (l Live) imported(name string) Group {
 	if l.Config != "" {
 		g.Launch = nil // a file that says how to launch moves the group to a launch template
 	}
+	if val(g.Mixed).None != nil {
+		g.Mixed = nil // launch says it all
+	}
 	own := map[string]string{"AutoScalingGroupName": name}
 	alarms := map[string]Alarm{}
 	for _, key := range slices.Sorted(maps.Keys(g.Alarms)) {

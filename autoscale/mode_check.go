@@ -61,8 +61,8 @@ func (c *checker) mode(at string, g Group) {
 			c.say(at+".on_demand_base", "expected 0 to max, got %d", *b)
 		}
 	}
-	if mode != "" && val(g.Launch).SpotPrice != nil {
-		c.say(at+".mode", "a launch.spot_price makes every instance spot; with a mode, mixed.spot_max_price is the limit")
+	if mode != "" && (val(g.Launch).Spot != nil || val(val(g.Launch).Market) == "spot") {
+		c.say(at+".mode", "launch.spot makes every instance spot; with a mode, mixed.spot_max_price is the limit")
 	}
 	if mode != "" && m.OnDemandBase != nil {
 		c.say(at+".mode", "with a mode, the base is capacity.on_demand_base, not mixed.on_demand_base")

@@ -217,7 +217,7 @@ func TestModesThatAreRefused(t *testing.T) {
 		"capacity: {headroom: -1}":                                                         "expected 0 to 300 percent",
 		"capacity: {mode: mixed}, mixed: {on_demand_base: 1}":                              "the base is capacity.on_demand_base",
 		"capacity: {mode: on_demand}, mixed: {on_demand_percentage: 5}":                    "decides mixed.on_demand_percentage",
-		"capacity: {mode: mixed}, launch: {spot_price: '1'}":                               "mixed.spot_max_price is the limit",
+		"capacity: {mode: mixed}, launch: {spot: {max_price: '1'}}":                        "mixed.spot_max_price is the limit",
 		"capacity: {mode: backstop, min: 0, max: 2, backstop: {period: 90}}":               "autoscale.yaml:3:70: groups.web.capacity.backstop.period: expected a multiple of 60",
 		"capacity: {mode: backstop, min: 0, max: 2, backstop: {share: 0}}":                 "expected 1 to 100 percent",
 		"capacity: {mode: backstop, min: 0, max: 2, backstop: {down_after: 99999}}":        "a day in all at most",

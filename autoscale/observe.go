@@ -9,11 +9,11 @@ import (
 	"time"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"golang.org/x/sync/errgroup"
 
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
@@ -33,9 +33,10 @@ type Live struct {
 	PolicyARNs  map[string]string // by name in AWS
 	PolicyNames map[string]string // by key in Policies
 	Owner       string
-	mixed       *astypes.MixedInstancesPolicy // as it came: what we do not know is kept
-	Status      string                        // set while the group is being deleted
+	Status      string // set while the group is being deleted
 	Instances   []Instance
+
+	alarms map[string]cwtypes.MetricAlarm // by name, as they came: what no file manages is kept
 }
 
 // Instance is one instance of a group.
@@ -52,7 +53,7 @@ type Instance struct {
 type Versions struct {
 	Latest  int64
 	Default int64
-	Data    map[int64]Launch
+	Data    map[int64]*Launch
 }
 
 // Observed is what AWS has of the groups asked for.
@@ -63,7 +64,7 @@ type Observed struct {
 	Targets   map[string]Target   // target groups by name and by ARN, where the file looks one up
 	Left      []string            // on-demand halves of groups that have no mode backstop any more
 	Silent    []Silence           // metrics that policies and alarms read and that have no data
-	Images    map[string]string   // reference as in the file to id; a missing image is absent
+	Images    map[string]Image    // by the reference in the file
 }
 
 // pageSize is the most that the calls in question give at once.
@@ -73,7 +74,7 @@ const pageSize = 100
 // the number of calls grows with pages, not with groups, except that hooks
 // can only be asked for group by group and only are where a file manages them.
 func Observe(ctx context.Context, w World, s Spec) (Observed, error) {
-	o := Observed{At: w.Now(), Groups: map[string]Live{}, Templates: map[string]Versions{}, Images: map[string]string{}, Targets: map[string]Target{}}
+	o := Observed{At: w.Now(), Groups: map[string]Live{}, Templates: map[string]Versions{}, Images: map[string]Image{}, Targets: map[string]Target{}}
 	r := reader{w, &o, Expand(s)}
 	for _, step := range []struct {
 		what string
@@ -129,29 +130,43 @@ func (r reader) groups(ctx context.Context) error {
 // templates reads the latest and the default version of all templates at
 // once, then those few versions that groups use and that are neither.
 func (r reader) templates(ctx context.Context) error {
-	in := &ec2.DescribeLaunchTemplateVersionsInput{Versions: []string{"$Latest", "$Default"}}
-	if err := r.versions(ctx, in); err != nil {
+	all, err := r.versions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{Versions: []string{"$Latest", "$Default"}})
+	if err != nil {
 		return err
+	}
+	r.note(all)
+	var behind []string
+	for _, name := range r.o.Names() {
+		l := r.o.Groups[name]
+		if v := r.o.Templates[l.Template]; l.Template != "" && v.Data[v.number(l.Version)] == nil {
+			behind = append(behind, name)
+		}
+	}
+	older := make(chan []ec2types.LaunchTemplateVersion, len(behind))
+	err = side(ctx, behind, func(ctx context.Context, name string) error {
+		l := r.o.Groups[name]
+		found, err := r.versions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &l.Template, Versions: []string{l.Version}})
+		older <- found
+		if awserr.IsNotFound(err) { // somebody has deleted what the group uses
+			return nil
+		}
+		return err
+	})
+	close(older)
+	for found := range older {
+		r.note(found)
 	}
 	for _, name := range r.o.Names() {
 		l := r.o.Groups[name]
-		if l.Template == "" {
-			continue
-		}
 		v := r.o.Templates[l.Template]
-		number := v.number(l.Version)
-		if _, known := v.Data[number]; !known {
-			in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &l.Template, Versions: []string{l.Version}}
-			if err := r.versions(ctx, in); err != nil {
-				return err
-			}
+		if d := v.Data[v.number(l.Version)]; d != nil {
+			launch := *d
+			launch.Template = ptr(l.Template)
+			l.Launch = &launch
+			r.o.Groups[name] = l
 		}
-		launch := r.o.Templates[l.Template].Data[number]
-		launch.Template = ptr(l.Template)
-		l.Launch = &launch
-		r.o.Groups[name] = l
 	}
-	return nil
+	return err
 }
 
 // number resolves what a group calls a version.
@@ -169,26 +184,31 @@ func (v Versions) number(which string) int64 {
 	return n
 }
 
-func (r reader) versions(ctx context.Context, in *ec2.DescribeLaunchTemplateVersionsInput) error {
+func (r reader) versions(ctx context.Context, in *ec2.DescribeLaunchTemplateVersionsInput) ([]ec2types.LaunchTemplateVersion, error) {
+	var all []ec2types.LaunchTemplateVersion
 	for pages := ec2.NewDescribeLaunchTemplateVersionsPaginator(r.w.EC2, in); pages.HasMorePages(); {
 		out, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, v := range out.LaunchTemplateVersions {
-			name, n := val(v.LaunchTemplateName), val(v.VersionNumber)
-			t := r.o.Templates[name]
-			if t.Data == nil {
-				t.Data = map[int64]Launch{}
-			}
-			t.Data[n] = launchOf(v.LaunchTemplateData)
-			if t.Latest = max(t.Latest, n); val(v.DefaultVersion) {
-				t.Default = n
-			}
-			r.o.Templates[name] = t
-		}
+		all = append(all, out.LaunchTemplateVersions...)
 	}
-	return nil
+	return all, nil
+}
+
+func (r reader) note(all []ec2types.LaunchTemplateVersion) {
+	for _, v := range all {
+		name, n := val(v.LaunchTemplateName), val(v.VersionNumber)
+		t := r.o.Templates[name]
+		if t.Data == nil {
+			t.Data = map[int64]*Launch{}
+		}
+		t.Data[n] = ptr(launchOf(v.LaunchTemplateData))
+		if t.Latest = max(t.Latest, n); val(v.DefaultVersion) {
+			t.Default = n
+		}
+		r.o.Templates[name] = t
+	}
 }
 
 // configs reads the launch configurations that groups still use.
@@ -319,11 +339,18 @@ func (r reader) notices(ctx context.Context) error {
 	return nil
 }
 
+// atOnce bounds the calls that run side by side where AWS has no call for many.
+const atOnce = 8
+
+// hooks asks group by group, as AWS does not list the hooks of several at once.
 func (r reader) hooks(ctx context.Context) error {
+	var names []string
 	for _, name := range r.o.Names() {
-		if r.s.Groups[name].Hooks == nil {
-			continue
+		if r.s.Groups[name].Hooks != nil {
+			names = append(names, name)
 		}
+	}
+	return side(ctx, names, func(ctx context.Context, name string) error {
 		out, err := r.w.Groups.DescribeLifecycleHooks(ctx, &as.DescribeLifecycleHooksInput{AutoScalingGroupName: &name})
 		if err != nil {
 			return err
@@ -331,57 +358,17 @@ func (r reader) hooks(ctx context.Context) error {
 		for _, h := range out.LifecycleHooks {
 			r.o.Groups[name].Hooks[val(h.LifecycleHookName)] = hookOf(h)
 		}
-	}
-	return nil
-}
-
-// images asks which of the images named exist, and which is a role's newest.
-func (r reader) images(ctx context.Context) error {
-	var ids []string
-	for _, name := range r.s.Names() {
-		l := r.s.Groups[name].Launch
-		if l == nil || l.Image == nil {
-			continue
-		}
-		if role, ok := strings.CutPrefix(*l.Image, "role:"); ok {
-			if err := r.newest(ctx, role); err != nil {
-				return err
-			}
-		} else if !slices.Contains(ids, *l.Image) {
-			ids = append(ids, *l.Image)
-		}
-	}
-	for chunk := range slices.Chunk(ids, pageSize) {
-		// A filter, not ImageIds: one unknown id would fail the whole call.
-		out, err := r.w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []ec2types.Filter{{Name: ptr("image-id"), Values: chunk}}})
-		if err != nil {
-			return err
-		}
-		for _, i := range out.Images {
-			r.o.Images[val(i.ImageId)] = val(i.ImageId)
-		}
-	}
-	return nil
-}
-
-// newest finds the latest available image that was baked for role in this
-// account.
-func (r reader) newest(ctx context.Context, role string) error {
-	if _, known := r.o.Images["role:"+role]; known {
 		return nil
+	})
+}
+
+// side runs do for each of all, atOnce at a time, until one fails. Each call
+// has its own group, so that they share nothing.
+func side(ctx context.Context, all []string, do func(context.Context, string) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for _, one := range all {
+		g.Go(func() error { return do(ctx, one) })
 	}
-	out, err := r.w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []ec2types.Filter{
-		{Name: ptr("tag:bakehouse:role"), Values: []string{role}}, {Name: ptr("state"), Values: []string{"available"}}}})
-	if err != nil {
-		return err
-	}
-	latest := ""
-	for _, i := range out.Images {
-		// RFC 3339 in UTC with fixed width sorts as text.
-		if date := val(i.CreationDate); date > latest {
-			latest = date
-			r.o.Images["role:"+role] = val(i.ImageId)
-		}
-	}
-	return nil
+	return g.Wait()
 }

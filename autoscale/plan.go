@@ -20,6 +20,7 @@ const (
 	PutHook        Kind = "put hook"
 	PutNotice      Kind = "put notification"
 	UpdateGroup    Kind = "update group"
+	PutWarmPool    Kind = "put warm pool"
 	Attach         Kind = "attach"
 	PutTags        Kind = "put tags"
 	EnableMetrics  Kind = "enable metrics"
@@ -41,12 +42,13 @@ const (
 )
 
 func order(k Kind) int {
-	return slices.Index([]Kind{CreateTemplate, CreateVersion, CreateGroup, PutHook, PutNotice, UpdateGroup, Attach, PutTags, EnableMetrics, Suspend,
+	return slices.Index([]Kind{CreateTemplate, CreateVersion, CreateGroup, PutHook, PutNotice, UpdateGroup, PutWarmPool, Attach, PutTags, EnableMetrics, Suspend,
 		PutPolicy, PutAlarm, PutSchedule, Resume, DeleteAlarm, DeletePolicy, DeleteSchedule, DeleteHook, DeleteNotice, Detach, DeleteWarmPool, DisableMetrics, DeleteTags, DeleteGroup}, k)
 }
 
 // Change is one step of a plan.
 type Change struct {
+	Region string  `json:"region"`
 	Group  string  `json:"group"`
 	Kind   Kind    `json:"kind"`
 	Name   string  `json:"name"` // of what is changed, as AWS calls it

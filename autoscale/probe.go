@@ -83,8 +83,9 @@ func (r reader) ask(ctx context.Context, ids []string, wanted map[string]Query) 
 	in := &cloudwatch.GetMetricDataInput{StartTime: ptr(now.Add(-probeBack)), EndTime: &now}
 	for i, id := range ids {
 		q := wanted[id]
-		in.MetricDataQueries = append(in.MetricDataQueries, cwtypes.MetricDataQuery{Id: ptr(fmt.Sprintf("m%d", i)), MetricStat: &cwtypes.MetricStat{
-			Stat: ptr("SampleCount"), Period: ptr(int32(300)), Metric: &cwtypes.Metric{Namespace: q.Namespace, MetricName: q.Metric, Dimensions: watchedDimensions(q.Dimensions)}}})
+		ask := cwtypes.MetricDataQuery{}
+		toAWS(&Query{ID: ptr(fmt.Sprintf("m%d", i)), Namespace: q.Namespace, Metric: q.Metric, Dimensions: q.Dimensions, Statistic: ptr("SampleCount"), Period: ptr(300)}, &ask)
+		in.MetricDataQueries = append(in.MetricDataQueries, ask)
 	}
 	loud := map[string]bool{}
 	for pages := cloudwatch.NewGetMetricDataPaginator(r.w.Alarms, in); pages.HasMorePages(); {

@@ -89,11 +89,38 @@ func (f fileV2) spec(d *decoder) (Spec, error) {
 	s := Spec{Version: 2, Region: *f.Region, Owner: val(f.Owner), Groups: map[string]Group{}}
 	for name, g := range f.Groups {
 		if f.Defaults != nil {
-			g = overlay(*f.Defaults, g)
+			g = stand(*f.Defaults, g)
 		}
 		s.Groups[name] = g
 	}
 	return s, nil
+}
+
+// stand puts a group on defaults or a template. What it gives pushes out what
+// excludes it.
+func stand(base, over Group) Group {
+	out := overlay(base, over)
+	if l := over.Launch; l != nil {
+		launch := *out.Launch
+		switch {
+		case l.Requirements != nil && l.Type == nil:
+			launch.Type = nil
+		case l.Type != nil && l.Requirements == nil:
+			launch.Requirements = nil
+		}
+		out.Launch = &launch
+	}
+	if n := over.Network; n != nil {
+		network := *out.Network
+		switch {
+		case n.ZoneIDs != nil && n.Zones == nil:
+			network.Zones = nil
+		case n.Zones != nil && n.ZoneIDs == nil:
+			network.ZoneIDs = nil
+		}
+		out.Network = &network
+	}
+	return out
 }
 
 // overlay puts over on base: what over leaves nil stays base's. Sections
@@ -133,21 +160,17 @@ func PolicyName(group, key string, p Policy) string {
 	return group + "|" + key
 }
 
-// AlarmName is the name in AWS of an alarm of group.
+// AlarmName is the name in AWS of an alarm of group. One over metric math is
+// named after the query that returns data.
 func AlarmName(group string, a Alarm) string {
 	if a.Name != nil {
 		return *a.Name
 	}
-	return fmt.Sprintf("%s|%s|%s", group, val(a.Policy), a.watches())
-}
-
-// watches names what the alarm looks at: its metric, or the query that
-// returns data.
-func (a Alarm) watches() string {
+	what := val(a.Metric)
 	for _, q := range a.Queries {
 		if q.Return == nil || *q.Return {
-			return val(q.ID)
+			what = val(q.ID)
 		}
 	}
-	return val(a.Metric)
+	return fmt.Sprintf("%s|%s|%s", group, val(a.Policy), what)
 }

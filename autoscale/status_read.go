@@ -162,9 +162,12 @@ func (l *statusLook) versions(ctx context.Context) error {
 	}
 	o := Observed{Templates: map[string]Versions{}}
 	in := &ec2.DescribeLaunchTemplateVersionsInput{Versions: []string{"$Latest", "$Default"}}
-	if err := (reader{w: l.w, o: &o}).versions(ctx, in); err != nil {
+	r := reader{w: l.w, o: &o}
+	all, err := r.versions(ctx, in)
+	if err != nil {
 		return err
 	}
+	r.note(all)
 	for i := range l.all {
 		if v, known := o.Templates[l.all[i].Template]; known && symbolic(l.all[i]) {
 			l.all[i].Version = strconv.FormatInt(v.number(l.all[i].Version), 10)

@@ -101,7 +101,7 @@ func TestDesiredCapacityIsWrittenOnlyWhenItMust(t *testing.T) {
 	}
 	s := mustParse(t, file(1, 6, ", desired: initial:2"))
 	p, err := Diff(s, c.observe(s), DiffOptions{ResetCapacity: true})
-	if err != nil || len(p.Changes) != 1 || p.Changes[0].Fields[0] != (Field{"capacity.desired", "5", "2"}) {
+	if err != nil || len(p.Changes) != 1 || p.Changes[0].Fields[0] != (Field{Path: "capacity.desired", Before: "5", After: "2"}) {
 		t.Errorf("--reset-capacity plans %v (%v)", summary(p), err)
 	}
 }

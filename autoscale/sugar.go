@@ -192,5 +192,5 @@ func (g Group) slow(policy string, l Latency, comparison string, threshold float
 // weighted says that capacity is not counted in instances.
 func (g Group) weighted() bool {
 	units := val(g.Capacity).Units
-	return units != nil && *units != "units" || slices.ContainsFunc(val(g.Mixed).Types, func(t string) bool { return strings.Contains(t, "=") })
+	return units != nil && *units != "units" || slices.ContainsFunc(val(g.Mixed).Types, func(o Override) bool { return o.Weight != nil })
 }

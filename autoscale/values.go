@@ -1,7 +1,6 @@
 package autoscale
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -40,14 +39,55 @@ func (t *Tag) setScalar(text string) error {
 	return nil
 }
 
-// weighted takes TYPE or TYPE=WEIGHT apart.
-func weighted(text string) (instanceType, weight string, err error) {
+// shortForm is a value that may be written in one word.
+type shortForm interface{ short() (string, bool) }
+
+func (t Tag) short() (string, bool) { return val(t.Value), t.Value != nil && val(t.Propagate) }
+
+// setScalar reads the short form of an instance type: TYPE or TYPE=WEIGHT.
+func (o *Override) setScalar(text string) error {
 	instanceType, weight, has := strings.Cut(text, "=")
 	if n, bad := strconv.Atoi(weight); has && (bad != nil || n < 1 || n > 999) || instanceType == "" {
-		return "", "", errors.New("expected TYPE or TYPE=WEIGHT with a weight of 1 to 999")
+		return fmt.Errorf("expected TYPE or TYPE=WEIGHT with a weight of 1 to 999, got %q", text)
 	}
-	return instanceType, weight, nil
+	if *o = (Override{Type: &instanceType}); has {
+		o.Weight = &weight
+	}
+	return nil
 }
+
+func (o Override) short() (string, bool) {
+	plain := o.Type != nil && o.Requirements == nil && o.Image == nil && o.Template == nil && o.Version == nil
+	if o.Weight != nil {
+		return val(o.Type) + "=" + *o.Weight, plain
+	}
+	return val(o.Type), plain
+}
+
+// setScalar reads none.
+func (m *Mixed) setScalar(text string) error {
+	none, err := absent(text)
+	*m = Mixed{None: none}
+	return err
+}
+
+// setScalar reads none.
+func (p *WarmPool) setScalar(text string) error {
+	none, err := absent(text)
+	*p = WarmPool{None: none}
+	return err
+}
+
+func absent(text string) (*bool, error) {
+	if text != "none" {
+		return nil, fmt.Errorf("expected a section or none, got %q", text)
+	}
+	return ptr(true), nil
+}
+
+func (m Mixed) short() (string, bool) { return "none", val(m.None) }
+
+func (p WarmPool) short() (string, bool) { return "none", val(p.None) }
 
 // ptr is a pointer to a value of its own.
 func ptr[T any](v T) *T { return &v }

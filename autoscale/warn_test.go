@@ -77,7 +77,8 @@ func (g *gauges) GetMetricData(_ context.Context, in *cloudwatch.GetMetricDataIn
 	g.calls++
 	out := &cloudwatch.GetMetricDataOutput{}
 	for _, q := range in.MetricDataQueries {
-		one := watchedOf([]cwtypes.MetricDataQuery{q})[0]
+		var one Query
+		fromAWS(q, &one)
 		result := cwtypes.MetricDataResult{Id: q.Id}
 		for _, id := range g.loud {
 			if id == one.metricID() {

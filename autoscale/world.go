@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
 // World is what this room needs of AWS. Readers alone are enough for Observe.
@@ -18,7 +19,9 @@ type World struct {
 	// Balancers names the load balancer of a target group; it is asked where a
 	// file says lookup.
 	Balancers BalancersAPI
-	Now       func() time.Time
+	// Parameters resolves images named ssm:/NAME.
+	Parameters ParametersAPI
+	Now        func() time.Time
 	// Sleep waits between tries, or ends with ctx.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
@@ -27,7 +30,6 @@ type World struct {
 type GroupsAPI interface {
 	GroupsReader
 	RefreshAPI
-	DeleteWarmPool(context.Context, *as.DeleteWarmPoolInput, ...func(*as.Options)) (*as.DeleteWarmPoolOutput, error)
 	SetInstanceProtection(context.Context, *as.SetInstanceProtectionInput, ...func(*as.Options)) (*as.SetInstanceProtectionOutput, error)
 	CreateAutoScalingGroup(context.Context, *as.CreateAutoScalingGroupInput, ...func(*as.Options)) (*as.CreateAutoScalingGroupOutput, error)
 	UpdateAutoScalingGroup(context.Context, *as.UpdateAutoScalingGroupInput, ...func(*as.Options)) (*as.UpdateAutoScalingGroupOutput, error)
@@ -49,6 +51,10 @@ type GroupsAPI interface {
 	AttachLoadBalancerTargetGroups(context.Context, *as.AttachLoadBalancerTargetGroupsInput, ...func(*as.Options)) (*as.AttachLoadBalancerTargetGroupsOutput, error)
 	DetachLoadBalancerTargetGroups(context.Context, *as.DetachLoadBalancerTargetGroupsInput, ...func(*as.Options)) (*as.DetachLoadBalancerTargetGroupsOutput, error)
 	AttachLoadBalancers(context.Context, *as.AttachLoadBalancersInput, ...func(*as.Options)) (*as.AttachLoadBalancersOutput, error)
+	AttachTrafficSources(context.Context, *as.AttachTrafficSourcesInput, ...func(*as.Options)) (*as.AttachTrafficSourcesOutput, error)
+	DetachTrafficSources(context.Context, *as.DetachTrafficSourcesInput, ...func(*as.Options)) (*as.DetachTrafficSourcesOutput, error)
+	PutWarmPool(context.Context, *as.PutWarmPoolInput, ...func(*as.Options)) (*as.PutWarmPoolOutput, error)
+	DeleteWarmPool(context.Context, *as.DeleteWarmPoolInput, ...func(*as.Options)) (*as.DeleteWarmPoolOutput, error)
 	DetachLoadBalancers(context.Context, *as.DetachLoadBalancersInput, ...func(*as.Options)) (*as.DetachLoadBalancersOutput, error)
 }
 
@@ -84,4 +90,9 @@ type AlarmsAPI interface {
 	DescribeAlarms(context.Context, *cloudwatch.DescribeAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error)
 	PutMetricAlarm(context.Context, *cloudwatch.PutMetricAlarmInput, ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricAlarmOutput, error)
 	DeleteAlarms(context.Context, *cloudwatch.DeleteAlarmsInput, ...func(*cloudwatch.Options)) (*cloudwatch.DeleteAlarmsOutput, error)
+}
+
+// ParametersAPI is the part of Systems Manager that names images.
+type ParametersAPI interface {
+	GetParameters(context.Context, *ssm.GetParametersInput, ...func(*ssm.Options)) (*ssm.GetParametersOutput, error)
 }

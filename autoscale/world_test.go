@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"bakehouse/test/asg"
 )
@@ -32,13 +33,13 @@ func newCloud(t *testing.T) *cloud {
 	server := httptest.NewServer(c.aws)
 	t.Cleanup(server.Close)
 	for i, id := range []string{"ami-1", "ami-2", "ami-3"} {
-		c.aws.AddImage(asg.Image{ID: id, Created: c.now.AddDate(0, 0, i), Tags: map[string]string{"bakehouse:role": "web"}})
+		c.aws.AddImage(asg.Image{ID: id, Created: c.now.AddDate(0, 0, i), Tags: map[string]string{"bakehouse:role": "web", "bakehouse:proof": "proven"}})
 	}
 	c.aws.AddTargetGroup(asg.TargetGroup{Name: "web", ID: "0123456789abcdef", LoadBalancers: []string{"app/shop/fedcba9876543210"}})
 	c.aws.AddTargetGroup(asg.TargetGroup{Name: "idle", ID: "1123456789abcdef", LoadBalancers: []string{"net/shop/fedcba9876543210"}})
 	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
 	c.as = as.NewFromConfig(cfg)
-	c.w = World{Groups: c.as, EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg),
+	c.w = World{Groups: c.as, EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Parameters: ssm.NewFromConfig(cfg),
 		Now: func() time.Time { return c.now }, Sleep: func(context.Context, time.Duration) error { return nil }}
 	return c
 }

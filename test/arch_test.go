@@ -35,7 +35,7 @@ var rooms = []room{
 	{"deploy", []string{"release", "internal/chefapi", "internal/host"},
 		"deploy publishes releases and reaches hosts; it never bakes"},
 	{"reap", []string{"internal/chefapi"}, "reap compares two lists"},
-	{"autoscale", nil, "autoscale speaks only to AWS"},
+	{"autoscale", []string{"bake/ami"}, "autoscale speaks only to AWS, and reads on images the noun that a bake leaves there"},
 	{"autoscale/scaling", nil, "a model of AWS's scaling rules: arithmetic that knows neither files nor clocks"},
 	{"autoscale/simulate", []string{"autoscale"}, "plays the product's own decisions against a model; it needs the room above, which must not need it"},
 	{"release", nil, "release is a noun: what deploy writes and agent reads"},

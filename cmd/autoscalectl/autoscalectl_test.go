@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"bakehouse/autoscale"
 	"bakehouse/internal/awscfg"
@@ -75,7 +76,8 @@ func (d *desk) write(text string) {
 
 func (d *desk) world(context.Context, awscfg.Options) (autoscale.World, error) {
 	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &d.url, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
-	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Now: d.now, Sleep: d.sleep}, nil
+	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg),
+		Parameters: ssm.NewFromConfig(cfg), Now: d.now, Sleep: d.sleep}, nil
 }
 
 // run runs the tool; FILE in args stands for the file.

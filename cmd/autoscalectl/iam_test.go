@@ -43,7 +43,7 @@ func policy(t *testing.T, sid string) []string {
 func (d *desk) called() []string {
 	var out []string
 	for _, c := range d.aws.Calls() {
-		service := map[string]string{"autoscaling": "autoscaling", "ec2": "ec2", "monitoring": "cloudwatch", "elasticloadbalancing": "elasticloadbalancing"}[c.Service]
+		service := map[string]string{"autoscaling": "autoscaling", "ec2": "ec2", "monitoring": "cloudwatch", "elasticloadbalancing": "elasticloadbalancing", "ssm": "ssm"}[c.Service]
 		out = append(out, service+":"+c.Action)
 	}
 	d.aws.Forget()
@@ -79,7 +79,8 @@ func TestThePolicyListsTheCallsThatAreMade(t *testing.T) {
 	h.group(as.CreateAutoScalingGroupInput{LaunchConfigurationName: aws.String("lc")})
 	d.aws.AddTargetGroup(asg.TargetGroup{Name: "shop", ID: "0123456789abcdef", LoadBalancers: []string{"app/shop/fedcba9876543210"}})
 	d.aws.Forget()
-	d.write(short)
+	d.aws.SetParameter("/ami/web", "ami-1")
+	d.write(strings.Replace(short, "image: ami-1", "image: ssm:/ami/web", 1))
 	d.want(0, "the group moves from lc to a launch template", "plan", "FILE")
 	read := d.called()
 	need(t, "a plan", read, "Plan")
@@ -125,9 +126,10 @@ owner: shop
 groups:
   web:
     capacity: {min: 1, max: 4}
-    launch: {image: ami-1, type: t3.small}
+    launch: {image: ssm:/ami/web, type: t3.small}
     network: {zones: [us-east-1a]}
-    load_balancing: {target_groups: ['arn:a'], classic: [a]}
+    load_balancing: {target_groups: ['arn:a'], classic: [a], traffic_sources: ['arn:aws:vpc-lattice:b']}
+    warm_pool: {min: 0}
     tags: {Team: shop}
     policies: {up: {type: ChangeInCapacity, adjustment: 1}, more: {type: ChangeInCapacity, adjustment: 1}}
     alarms: {idle: {namespace: AWS/EC2, metric: NetworkIn, comparison: '<', threshold: 1, period: 60, policy: up}}
@@ -139,7 +141,8 @@ groups:
 `
 
 const nothing = `    schedules: {}
-    load_balancing: {target_groups: [], classic: []}
+    load_balancing: {target_groups: [], classic: [], traffic_sources: []}
+    warm_pool: none
     tags: {}
     metrics: []
     suspended: []

@@ -98,6 +98,9 @@ func showPlan(w io.Writer, p painter, plan autoscale.Plan, nothing string) error
 // showField shows a field: its value where something is new or goes, both
 // values where it changes, the lines that differ where it is a text.
 func showField(b *strings.Builder, p painter, sign string, f autoscale.Field) {
+	if f.Note != "" {
+		defer fmt.Fprintf(b, "        %s\n", p.in(dim, f.Note))
+	}
 	if !strings.Contains(f.Before+f.After, "\n") {
 		if sign != "~" && (f.Before == "" || f.After == "") {
 			fmt.Fprintf(b, "      %s: %s\n", f.Path, p.in(signColor(sign), f.Before+f.After))

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"bakehouse/autoscale"
 	"bakehouse/internal/awscfg"
@@ -28,7 +29,7 @@ func connect(ctx context.Context, o awscfg.Options) (autoscale.World, error) {
 	if err := awscfg.Check(ctx, cfg); err != nil {
 		return autoscale.World{}, err
 	}
-	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg),
+	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Parameters: ssm.NewFromConfig(cfg),
 		Now: time.Now, Sleep: sleep}, nil
 }
 

@@ -72,6 +72,8 @@ type Service struct {
 	images    map[string]Image
 	fires     map[string]time.Time // when schedules fire next
 	watch     *watch.Store
+
+	parameters map[string]parameter
 }
 
 // Image is what DescribeImages knows.
@@ -89,7 +91,7 @@ func With(c Config) *Service {
 	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, health: c.Health, zones: c.Zones, subnets: c.Subnets,
 		offers: map[Pool]Offer{}, frozen: map[string]*frost{}, touched: map[string]bool{}, faults: map[string][]string{}, groups: map[string]*group{},
 		configs: map[string]*node{}, policies: map[string]*node{}, schedules: map[string]*node{}, fires: map[string]time.Time{}, hooks: map[string]*node{},
-		notices: map[string]*node{}, versions: map[string]*template{}, images: map[string]Image{}}
+		notices: map[string]*node{}, versions: map[string]*template{}, images: map[string]Image{}, parameters: map[string]parameter{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -153,6 +155,12 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer s.mu.Unlock()
 		s.forward()
 		s.serveCloudWatch(w, r, body)
+		return
+	}
+	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM.") {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.serveParameters(w, r, body)
 		return
 	}
 	form, err := url.ParseQuery(string(body))

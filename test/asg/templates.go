@@ -143,25 +143,42 @@ func (s *Service) deleteTemplate(in *node) (*node, error) {
 // describe renders version n as EC2 answers: lower camel case, lists in Sets.
 func (t *template) describe(n int) *node {
 	return fields("launchTemplateId", t.id, "launchTemplateName", t.name, "versionNumber", n, "defaultVersion", n == t.normal,
-		"launchTemplateData", answered(t.versions[n-1]))
+		"launchTemplateData", answered(t.versions[n-1], ""))
 }
 
-func answered(in *node) *node {
+func answered(in *node, within string) *node {
 	out := &node{text: in.text}
 	for _, name := range in.names {
 		k := in.kids[name]
-		lower := strings.ToLower(name[:1]) + name[1:]
 		if !k.list {
-			out.set(lower, answered(k))
+			out.set(strings.ToLower(name[:1])+name[1:], answered(k, name))
 			continue
 		}
 		items := list()
 		for _, i := range k.items {
-			items.items = append(items.items, answered(i))
+			items.items = append(items.items, answered(i, name))
 		}
-		out.set(lower+"Set", items)
+		set := listed(name, within)
+		if set == "groupSet" {
+			items.item = "groupId"
+		}
+		out.set(set, items)
 	}
 	return out
+}
+
+// listed is what EC2 calls a list in its answers, where it does not just end
+// in Set.
+func listed(name, within string) string {
+	switch {
+	case name == "LicenseSpecification":
+		return "licenseSet"
+	case name == "SecurityGroupId" && within == "NetworkInterface":
+		return "groupSet"
+	case name == "PrivateIpAddress" && within == "SecondaryInterface":
+		return "privateIpAddressesSet"
+	}
+	return strings.ToLower(name[:1]) + name[1:] + "Set"
 }
 
 // describeVersions needs no name when it is asked for $Latest or $Default:
