@@ -80,6 +80,10 @@ func (r *run) createGroup(ctx context.Context, n newGroup) error {
 	in := &as.CreateAutoScalingGroupInput{}
 	toAWS(&g, in)
 	in.AutoScalingGroupName, in.VPCZoneIdentifier, in.Tags = &r.group, joined(val(g.Network).Subnets), tagsOf(r.group, n.tags)
+	in.TrafficSources = sources(val(g.Balancing).TrafficSources)
+	if val(in.MaxInstanceLifetime) == 0 { // "never" is said to a group that exists
+		in.MaxInstanceLifetime = nil
+	}
 	if d := val(g.Capacity).Desired; d != nil {
 		in.DesiredCapacity = ptr(int32(d.N))
 	}

@@ -84,11 +84,17 @@ func (r *run) processes(ctx context.Context, k Kind, names []string) error {
 	return err
 }
 
-func (r *run) traffic(ctx context.Context, k Kind, arns []string, skip *bool) error {
+// sources are traffic sources of the one kind that has no list of its own.
+func sources(arns []string) []astypes.TrafficSourceIdentifier {
 	var all []astypes.TrafficSourceIdentifier
 	for _, arn := range arns {
-		all = append(all, astypes.TrafficSourceIdentifier{Identifier: &arn})
+		all = append(all, astypes.TrafficSourceIdentifier{Identifier: &arn, Type: ptr("vpc-lattice")})
 	}
+	return all
+}
+
+func (r *run) traffic(ctx context.Context, k Kind, arns []string, skip *bool) error {
+	all := sources(arns)
 	if k == Attach {
 		_, err := r.w.Groups.AttachTrafficSources(ctx, &as.AttachTrafficSourcesInput{AutoScalingGroupName: &r.group, TrafficSources: all, SkipZonalShiftValidation: skip})
 		return err

@@ -95,6 +95,9 @@ func (c *checker) group(at, name string, g Group, region string) {
 	for _, key := range slices.Sorted(maps.Keys(g.Hooks)) {
 		p, h := at+".hooks."+key, g.Hooks[key]
 		c.needs(p, map[string]bool{"on": h.On != nil})
+		if t := h.Timeout; t != nil && (*t < 30 || *t > 7200) {
+			c.say(p+".timeout", "expected 30 to 7200, got %d", *t)
+		}
 	}
 	for topic := range g.Notifications {
 		if !topicName.MatchString(topic) {
@@ -113,6 +116,9 @@ func (c *checker) capacity(at string, v Capacity) {
 	}
 	if v.Desired != nil && (v.Min != nil && v.Desired.N < *v.Min || v.Max != nil && v.Desired.N > *v.Max) {
 		c.say(at+".desired", "desired %d is outside min %d and max %d", v.Desired.N, val(v.Min), val(v.Max))
+	}
+	if l := v.MaxLifetime; l != nil && *l != 0 && *l < 86400 {
+		c.say(at+".max_lifetime", "expected 0, or at least 86400 (a day), got %d", *l)
 	}
 	if (v.MinHealthy == nil) != (v.MaxHealthy == nil) {
 		c.say(at, "min_healthy and max_healthy go together")
@@ -160,8 +166,8 @@ func (c *checker) balancing(at string, b Balancing) {
 		}
 	}
 	for i, arn := range b.TrafficSources {
-		if strings.Contains(arn, ":elasticloadbalancing:") {
-			c.say(at+".traffic_sources."+strconv.Itoa(i), "this one belongs in target_groups")
+		if !strings.HasPrefix(arn, "arn:") || !strings.Contains(arn, ":vpc-lattice:") {
+			c.say(at+".traffic_sources."+strconv.Itoa(i), "expected the ARN of a target group of VPC Lattice, got %q; others belong in target_groups or classic", arn)
 		}
 	}
 }

@@ -51,9 +51,11 @@ func (l Live) imported(name string) Group {
 		}
 	}
 	g.Tags = tags
-	if len(g.Network.Subnets) > 0 { // the zones follow from them
-		network := *g.Network
-		network.Zones = nil
+	if network := *g.Network; len(network.Zones) > 0 || len(network.Subnets) > 0 {
+		network.ZoneIDs = nil // names say the same
+		if len(network.Subnets) > 0 {
+			network.Zones = nil // they follow
+		}
 		g.Network = &network
 	}
 	if g.Launch != nil && val(g.Launch.Template) == TemplateName(name) {

@@ -43,7 +43,7 @@ func TestFilesInTheScalingPageExpandWithoutAWarning(t *testing.T) {
 func TestTheScalingPageNamesTheDefaultsOfABackstop(t *testing.T) {
 	t.Parallel()
 	b := Backstop{}.settled()
-	want := strings.Trim(one(reflect.ValueOf(b)), "{}")
+	want := strings.Trim(one("", reflect.ValueOf(b)), "{}")
 	page := strings.Join(samples(t, "../docs/scaling.md"), "\n")
 	line := regexp.MustCompile(`backstop: \{(.*)\}   # the defaults`).FindStringSubmatch(page)
 	if line == nil {

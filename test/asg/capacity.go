@@ -83,3 +83,12 @@ func (s *Service) locate(g *node, asked []string) error {
 	}
 	return nil
 }
+
+// zonesByID names the zones of ids: here us-east-1a is use1-az1, and so on.
+func zonesByID(ids []string) *node {
+	zones := list()
+	for _, id := range ids {
+		zones.items = append(zones.items, text("us-east-1"+string('a'+id[len(id)-1]-'1')))
+	}
+	return zones
+}

@@ -135,6 +135,9 @@ func (s *Service) checkGroup(g, in *node) error {
 	if err := known("the termination policy", own, terminationPolicies()); err != nil {
 		return err
 	}
+	if in.has("AvailabilityZoneIds") {
+		g.set("AvailabilityZones", zonesByID(in.texts("AvailabilityZoneIds")))
+	}
 	if err := s.locate(g, in.texts("AvailabilityZones")); err != nil {
 		return err
 	}
