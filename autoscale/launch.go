@@ -36,6 +36,9 @@ type Launch struct {
 	RAMDisk            *string                      `yaml:"ram_disk" aws:"RamDiskId" doc:"id of a RAM disk, for paravirtual images"`
 }
 
+// BuysSpot says that every instance is a spot instance.
+func (l Launch) BuysSpot() bool { return l.Spot != nil || val(l.Market) == "spot" }
+
 // Metadata are the options of the instance metadata service.
 type Metadata struct {
 	Tokens   *string `yaml:"tokens" aws:"HttpTokens" doc:"whether version 2 of the service is demanded"`

@@ -61,7 +61,7 @@ func (c *checker) mode(at string, g Group) {
 			c.say(at+".on_demand_base", "expected 0 to max, got %d", *b)
 		}
 	}
-	if mode != "" && (val(g.Launch).Spot != nil || val(val(g.Launch).Market) == "spot") {
+	if mode != "" && val(g.Launch).BuysSpot() {
 		c.say(at+".mode", "launch.spot makes every instance spot; with a mode, mixed.spot_max_price is the limit")
 	}
 	if mode != "" && m.OnDemandBase != nil {

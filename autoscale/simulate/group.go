@@ -72,7 +72,7 @@ func newGroup(name string, spec autoscale.Group, s *setup) *group {
 				g.spread = *m.SpotPools
 			}
 		}
-	case spec.Launch != nil && spec.Launch.SpotPrice != nil:
+	case spec.Launch != nil && spec.Launch.BuysSpot():
 		g.percent = 0
 	}
 	return g

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,9 +73,9 @@ func inMode(g autoscale.Group, mode Mode) (autoscale.Group, []string) {
 	if as != autoscale.BackstopMode {
 		c.Backstop = nil
 	}
-	if l := g.Launch; l != nil && l.SpotPrice != nil {
+	if l := g.Launch; l != nil && l.BuysSpot() {
 		plain := *l
-		plain.SpotPrice = nil
+		plain.Spot, plain.Market = nil, nil
 		g.Launch = &plain
 	}
 	c.Mode = &as
@@ -92,7 +93,7 @@ func poolsOf(name string, g autoscale.Group) ([]Pool, error) {
 	}
 	types := orZero(g.Mixed).Types
 	if len(types) == 0 && orZero(g.Launch).Type != nil {
-		types = []string{*g.Launch.Type}
+		types = []autoscale.Override{{Type: g.Launch.Type}}
 	}
 	if len(zones) == 0 || len(types) == 0 {
 		return nil, fault.Newf(fault.Usage, "give network.zones (or subnets) and launch.type or mixed.types",
@@ -111,14 +112,16 @@ func poolsOf(name string, g autoscale.Group) ([]Pool, error) {
 	return out, nil
 }
 
-// weighed takes TYPE or TYPE=WEIGHT apart.
-func weighed(text string) (string, int, error) {
-	name, weight, has := strings.Cut(text, "=")
+// weighed takes one item of mixed.types apart.
+func weighed(o autoscale.Override) (string, int, error) {
+	if o.Type == nil {
+		return "", 0, errors.New("mixed.types has requirements, and only AWS knows which types meet them: name types for the simulation")
+	}
 	n := 1
-	if has {
-		if _, err := fmt.Sscanf(weight, "%d", &n); err != nil || n < 1 {
-			return "", 0, fmt.Errorf("type %q has no weight", text)
+	if o.Weight != nil {
+		if _, err := fmt.Sscanf(*o.Weight, "%d", &n); err != nil || n < 1 {
+			return "", 0, fmt.Errorf("type %s has no weight, but %q", *o.Type, *o.Weight)
 		}
 	}
-	return name, n, nil
+	return *o.Type, n, nil
 }
