@@ -135,7 +135,7 @@ func (s *Service) checkGroup(g, in *node) error {
 	if err := known("the termination policy", own, terminationPolicies()); err != nil {
 		return err
 	}
-	if in.has("AvailabilityZoneIds") {
+	if in.has("AvailabilityZoneIds") && !in.has("AvailabilityZones") {
 		g.set("AvailabilityZones", zonesByID(in.texts("AvailabilityZoneIds")))
 	}
 	if err := s.locate(g, in.texts("AvailabilityZones")); err != nil {
