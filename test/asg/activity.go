@@ -59,19 +59,53 @@ func (s *Service) because(g *group, what string) string {
 	return strings.Join(append(all, fmt.Sprintf("At %s %s", causeTime(s.now()), what)), " ")
 }
 
+// describeActivities lists the newest first, of deleted groups if that is asked.
 func (s *Service) describeActivities(in *node) (*node, error) {
+	groups := sorted(s.groups)
+	if in.str("IncludeDeletedGroups") == "true" {
+		groups = append(groups, sorted(s.past)...)
+	}
+	if err := known("the filter", namesOf(in.all("Filters")), []string{"StartTimeLowerBound", "StartTimeUpperBound", "Status"}); err != nil {
+		return nil, err
+	}
 	var found []*node
-	for _, g := range sorted(s.groups) {
+	for _, g := range groups {
 		if name := in.str("AutoScalingGroupName"); name != "" && name != g.name {
 			continue
 		}
 		for _, a := range g.activities {
-			if ids := in.texts("ActivityIds"); len(ids) == 0 || slices.Contains(ids, a.id) {
+			if ids := in.texts("ActivityIds"); (len(ids) == 0 || slices.Contains(ids, a.id)) && a.passes(in.all("Filters")) {
 				found = append(found, a.describe(g))
 			}
 		}
 	}
 	return page("Activities", found, in, 100)
+}
+
+func namesOf(filters []*node) []string {
+	var out []string
+	for _, f := range filters {
+		out = append(out, f.str("Name"))
+	}
+	return out
+}
+
+// passes applies the filters of DescribeScalingActivities.
+func (a *activity) passes(filters []*node) bool {
+	for _, f := range filters {
+		for _, v := range f.texts("Values") {
+			t, err := time.Parse(time.RFC3339, v)
+			switch name := f.str("Name"); {
+			case name == "Status":
+			case err != nil, name == "StartTimeLowerBound" && a.start.Before(t), name == "StartTimeUpperBound" && a.start.After(t):
+				return false
+			}
+		}
+		if f.str("Name") == "Status" && !slices.Contains(f.texts("Values"), a.status) {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *activity) describe(g *group) *node {

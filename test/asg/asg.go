@@ -36,7 +36,6 @@ type Call struct {
 // Service is the handler. Its zero value is not ready: use New or With.
 type Service struct {
 	ticking sync.Mutex // held by a tick; before mu
-	telling sync.Mutex // held while news is told; before mu
 
 	mu        sync.Mutex
 	now       func() time.Time
@@ -49,6 +48,8 @@ type Service struct {
 	zones     []string
 	subnets   map[string]string
 	news      []Change
+	telling   bool              // somebody tells the news
+	past      map[string]*group // deleted ones, for their activities
 	sent      []Notification
 	offers    map[Pool]Offer
 	lag       int
@@ -89,7 +90,7 @@ func New(now func() time.Time) *Service { return With(Config{Now: now}) }
 // With returns an empty service.
 func With(c Config) *Service {
 	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, health: c.Health, zones: c.Zones, subnets: c.Subnets,
-		offers: map[Pool]Offer{}, frozen: map[string]*frost{}, touched: map[string]bool{}, faults: map[string][]string{}, groups: map[string]*group{},
+		offers: map[Pool]Offer{}, frozen: map[string]*frost{}, past: map[string]*group{}, touched: map[string]bool{}, faults: map[string][]string{}, groups: map[string]*group{},
 		configs: map[string]*node{}, policies: map[string]*node{}, schedules: map[string]*node{}, fires: map[string]time.Time{}, hooks: map[string]*node{},
 		notices: map[string]*node{}, versions: map[string]*template{}, images: map[string]Image{}, parameters: map[string]parameter{}}
 	if s.now == nil {

@@ -15,7 +15,7 @@ type Config struct {
 	Subnets   map[string]string // the zones of subnets that exist; nil makes every id one
 	Parallel  int               // calls to Machines at a time; 0 means one, which keeps the order of launches
 	// Notify hears every change of an instance's lifecycle, in order, with no
-	// lock held; it must not call Tick.
+	// lock held; it may call the service, but not Tick.
 	Notify func(Change)
 	// Health is what load balancers think of a group's instances; it is asked
 	// for groups with an ELB health check and names those it finds ill.

@@ -21,12 +21,27 @@ import (
 // that passes after all fails the test: then moto has learnt it.
 func gaps() map[string]string {
 	return map[string]string{
-		"a policy answers its ARN and is listed":     "the answer has no ARN; only DescribePolicies does",
-		"a second group of the name is refused":      "it overwrites the first",
-		"an update writes cooldown and termination":  "both are ignored",
-		"metrics can be switched off":                "there is no such action",
-		"notifications are kept":                     "there is no such action",
-		"warm-up, lifetime and maintenance are kept": "all three are dropped",
+		"a desired capacity outside its bounds is refused": "any number is taken",
+		"a group with instances needs force to go":         "it goes without",
+		"a hook holds a launch until it is completed":      "hooks are kept and hold nothing",
+		"a launch is an activity with a cause":             "there are no activities",
+		"a mixed group buys spot":                          "every instance is of the template's type",
+		"a policy answers its ARN and is listed":           "the answer has no ARN; only DescribePolicies does",
+		"a refresh brings a new version in":                "there are no instance refreshes",
+		"a schedule shows when it fires next":              "it shows what was put",
+		"a second group of the name is refused":            "it overwrites the first",
+		"a token that nobody gave is refused":              "it breaks",
+		"a warm pool fills":                                "its configuration is kept, and nothing launched",
+		"an alarm calls its policy":                        "alarms call nobody",
+		"an unhealthy instance is replaced":                "it is marked and stays",
+		"an update writes cooldown and termination":        "both are ignored",
+		"instances are described by their ids":             "health is written as groups write it",
+		"instances take turns among zones":                 "all are launched in the first",
+		"metrics can be switched off":                      "there is no such action",
+		"notifications are kept":                           "there is no such action",
+		"target tracking makes two alarms":                 "it makes none",
+		"traffic sources are kept":                         "there is no such action",
+		"warm-up, lifetime and maintenance are kept":       "all three are dropped",
 	}
 }
 

@@ -89,6 +89,8 @@ func contract() map[string]func(client) error {
 	all := groupCases()
 	maps.Copy(all, partCases())
 	maps.Copy(all, otherCases())
+	maps.Copy(all, instanceCases())
+	maps.Copy(all, actionCases())
 	return all
 }
 

@@ -246,7 +246,7 @@ func (s *Service) deleteGroup(in *node) (*node, error) {
 	g.deleting = true
 	g.set("Status", text("Delete in progress"))
 	if len(g.members) == 0 {
-		delete(s.groups, g.name)
+		s.forgetGroup(g)
 	}
 	for _, p := range s.policies {
 		if p.str("AutoScalingGroupName") == g.name {
@@ -261,4 +261,11 @@ func (s *Service) deleteGroup(in *node) (*node, error) {
 		}
 	}
 	return nil, nil
+}
+
+// forgetGroup takes a deleted group away; its activities can still be asked for.
+func (s *Service) forgetGroup(g *group) {
+	delete(s.groups, g.name)
+	delete(s.frozen, g.name)
+	s.past[g.name], s.moved = g, true
 }

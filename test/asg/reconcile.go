@@ -20,8 +20,7 @@ func (s *Service) advance(groups []*group) (work []effect, moved bool) {
 		s.stepRefresh(g)
 		work = append(work, s.reconcile(g)...)
 		if g.deleting && len(g.members) == 0 {
-			delete(s.groups, g.name)
-			s.moved = true
+			s.forgetGroup(g)
 		}
 	}
 	return work, s.moved
@@ -126,10 +125,12 @@ func (s *Service) replaceLeaving(g *group, want int) {
 		return m.state == stateInService && m.ill == "" && (m.leaving != "" || !s.now().Before(m.since.Add(warm)))
 	})
 	for _, m := range slices.Clone(g.members) {
-		if m.leaving != "" && m.state == stateInService && (m.ill != "" || serving-m.weight >= want) {
-			if m.ill == "" {
-				serving -= m.weight
-			}
+		own := m.weight // what goes with m of what serves
+		if m.ill != "" {
+			own = 0
+		}
+		if m.leaving != "" && m.state == stateInService && serving-own >= want {
+			serving -= own
 			s.dismiss(g, m, s.because(nil, m.leaving+"."))
 		}
 	}
@@ -214,7 +215,7 @@ func (s *Service) rebalance(g *group) {
 	}
 	for _, m := range g.members {
 		foreign := !slices.ContainsFunc(all, func(p place) bool { return p.zone == m.at.zone })
-		if m.state == stateInService && (foreign || g.crowd(m.at.zone)-g.crowd(all[0].zone) >= 2*m.weight) {
+		if m.state == stateInService && !m.protected && (foreign || g.crowd(m.at.zone)-g.crowd(all[0].zone) >= 2*m.weight) {
 			s.leave(m, "an instance was taken out of service in response to rebalancing the Availability Zones")
 			return
 		}

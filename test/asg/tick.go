@@ -1,6 +1,7 @@
 package asg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -87,6 +88,9 @@ func (s *Service) look(ctx context.Context) error {
 	return nil
 }
 
+// unseen is how long EC2 may not know of an instance that it has just launched.
+const unseen = 30 * time.Second
+
 // see writes down the states of machines that were asked for.
 func (s *Service) see(asked []string, states map[string]string) {
 	for _, g := range s.groups {
@@ -94,9 +98,11 @@ func (s *Service) see(asked []string, states map[string]string) {
 			if _, ok := slices.BinarySearch(asked, m.id); !ok {
 				continue
 			}
-			if m.ec2 = states[m.id]; m.ec2 == "" {
-				m.ec2 = gone
+			state := states[m.id]
+			if state == "" && m.ec2 == ec2Pending && s.now().Before(m.born.Add(unseen)) {
+				continue
 			}
+			m.ec2 = cmp.Or(state, gone)
 		}
 	}
 }
@@ -142,18 +148,27 @@ func (s *Service) touch(action string, in *node) {
 	}
 }
 
-// deliver tells the news, oldest first, with no lock held but its own.
+// deliver tells the news, oldest first, with no lock held. Whoever tells goes
+// on until there is no more, so that the order is kept and a listener may call
+// the service.
 func (s *Service) deliver() {
-	s.telling.Lock()
-	defer s.telling.Unlock()
 	s.mu.Lock()
-	news := s.news
-	s.news = nil
-	s.mu.Unlock()
-	if s.notify == nil {
+	defer s.mu.Unlock()
+	if s.telling || s.notify == nil {
 		return
 	}
-	for _, c := range news {
-		s.notify(c)
+	s.telling = true
+	defer func() { s.telling = false }()
+	for len(s.news) > 0 {
+		c := s.news[0]
+		s.news = s.news[1:]
+		s.tell(c)
 	}
+}
+
+// tell lets go of the lock while the listener hears.
+func (s *Service) tell(c Change) {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	s.notify(c)
 }
