@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type Executor struct {
 	Engine Engine
 	Groups Refresher // of a Rollout by groups, instead of Engine
 	Pull   Puller    // of a Rollout by pull, instead of Engine
+	Tag    Spreader  // of the wave that a tag stands for; nil: there is none
 	// Back swaps the channel from the rollout's build to the one before, and
 	// returns false when the channel is somebody else's by now.
 	Back func(context.Context, *Rollout) (bool, error)
@@ -147,13 +149,20 @@ func (x *Executor) wave(ctx context.Context, r *Rollout, i int) error {
 		return nil
 	}
 	b := x.begin(r, w.Name, open)
+	// A command by tag cannot leave out who has deployed already.
+	byTag := x.Tag != nil && w.Name == r.Strategy.Target && !slices.ContainsFunc(w.Hosts, func(h HostRun) bool { return h.State != Pending })
 	for _, h := range open {
 		h.State = Begun // stored first: what may be touched is known even after a SIGKILL
 	}
 	if err := x.save(ctx, r); err != nil {
 		return err
 	}
-	err := x.each(ctx, r, open, b, func(h *HostRun, err error) { h.State, h.Problem = outcome(err, Deployed, Failed) }, r.verdict)
+	var err error
+	if byTag {
+		err = x.spread(ctx, r, open, b)
+	} else {
+		err = x.each(ctx, r, open, b, func(h *HostRun, err error) { h.State, h.Problem = outcome(err, Deployed, Failed) }, r.verdict)
+	}
 	if err == nil {
 		if r.Reason = r.verdict(); r.Reason != "" {
 			err = errors.New(r.Reason)

@@ -79,6 +79,10 @@ type Strategy struct {
 	// to; empty: the one that they have.
 	TemplateVersion string `json:"template_version,omitempty"`
 
+	// Target is the tag, as ParseTag reads it, that the hosts after the canary get
+	// one command by; empty: each gets its own.
+	Target string `json:"target,omitempty"`
+
 	// Of a rollout by pull: from a host's turn to its claim, and for all of it (0:
 	// as long as it may take at worst).
 	ClaimWithin time.Duration `json:"claim_within,omitempty"`
@@ -189,6 +193,9 @@ func PlanWaves(hosts []Host, s Strategy) []Wave {
 		name := fmt.Sprintf("wave %d", len(waves)+1)
 		if canary > 0 {
 			name = fmt.Sprintf("wave %d", len(waves))
+		}
+		if s.Target != "" {
+			name, n = s.Target, len(rest)
 		}
 		waves = append(waves, wave(name, rest[:n]))
 		rest = rest[n:]

@@ -79,6 +79,10 @@ func (p *park) ListCommandInvocations(_ context.Context, in *ssm.ListCommandInvo
 	return out, nil
 }
 
+func (p *park) ListCommands(context.Context, *ssm.ListCommandsInput, ...func(*ssm.Options)) (*ssm.ListCommandsOutput, error) {
+	return nil, errors.New("commands by ids are not asked for as a whole")
+}
+
 func (p *park) GetCommandInvocation(context.Context, *ssm.GetCommandInvocationInput, ...func(*ssm.Options)) (*ssm.GetCommandInvocationOutput, error) {
 	return &ssm.GetCommandInvocationOutput{StandardErrorContent: aws.String("boot-agent: error: not healthy\n  next: look\n")}, nil
 }

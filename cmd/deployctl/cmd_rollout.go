@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -61,6 +62,7 @@ func rolloutFlags() []cli.Flag {
 		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, ssm (Run Command: no port, no key), refresh (replace the instances of their Auto Scaling groups), or pull (boot-agent follow on the hosts takes the waves by itself)"},
 		&cli.DurationFlag{Name: "claim-within", Value: 3 * time.Minute, Usage: "with --engine pull: `TIME` in which a host whose turn it is must take it"},
 		&cli.DurationFlag{Name: "deadline", Usage: "with --engine pull: `TIME` for the whole rollout (default: as long as it may take at worst)"},
+		&cli.StringFlag{Name: "ssm-target", Usage: "with --engine ssm: after the canary, one command for all instances with `tag:NAME=VALUE`, spread by SSM itself (--parallel and --max-unhealthy are its limits)"},
 		&cli.StringFlag{Name: "launch-template-version", Usage: "with --engine refresh: move the groups to `VERSION` of their launch template (default: the one that they have)"},
 		&cli.StringFlag{Name: "ssh-user", Value: "ubuntu", EnvVars: []string{"BAKEHOUSE_SSH_USER"}, Usage: "log in to hosts as `USER`, who may sudo"},
 		&cli.StringFlag{Name: "ssh-key", EnvVars: []string{"BAKEHOUSE_SSH_KEY"}, Usage: "with the private key in `FILE` (default: the SSH agent's keys)"},
@@ -130,7 +132,7 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 	}
 	o.strategy.TemplateVersion = c.String("launch-template-version")
 	o.engineGiven = c.IsSet("engine")
-	if err := o.pullOf(c); err != nil {
+	if err := errors.Join(o.pullOf(c), o.tagOf(c)); err != nil {
 		return o, err
 	}
 	return o, o.checkGroups()

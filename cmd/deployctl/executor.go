@@ -25,10 +25,19 @@ func (w *rolling) executor(ctx context.Context) (*deploy.Executor, error) {
 		return x, err
 	}
 	engine, err := w.d.engine(ctx, w.o.login)
-	if err == nil {
-		engine, err = w.balanced(ctx, engine)
+	if err != nil {
+		return nil, err
 	}
-	x.Engine = engine
+	if target := w.state.Strategy.Target; target != "" {
+		tag, err := deploy.ParseTag(target)
+		if err != nil {
+			return nil, err
+		}
+		if e, ok := engine.(*deploy.SSM); ok { // resumed by SSH, each host is reached by itself
+			x.Tag = deploy.SSMByTag{SSM: e, Tag: tag}
+		}
+	}
+	x.Engine, err = w.balanced(ctx, engine)
 	return x, err
 }
 

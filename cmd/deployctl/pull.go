@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"bakehouse/deploy"
 	"bakehouse/internal/cliapp"
 )
 
@@ -31,5 +32,28 @@ func (o *rolloutOptions) pullOf(c *cli.Context) error {
 	case o.gates.command != "":
 		return cliapp.Usagef("--engine pull: agents do not wait for a command of this machine: leave --gate out, or watch an --alarm")
 	}
+	return nil
+}
+
+// tagOf reads the target of --engine ssm, and refuses what a tag takes no heed of.
+func (o *rolloutOptions) tagOf(c *cli.Context) error {
+	text := c.String("ssm-target")
+	if text == "" && !c.IsSet("ssm-target") {
+		return nil
+	}
+	tag, err := deploy.ParseTag(text)
+	switch {
+	case err != nil:
+		return cliapp.Usagef("--ssm-target: %v", err)
+	case o.login.engine != "ssm":
+		return cliapp.Usagef("--ssm-target is for --engine ssm")
+	case len(o.wish.Only) > 0 || o.wish.Limit > 0 || o.wish.Zone != "":
+		return cliapp.Usagef("--ssm-target: a tag takes no heed of --hosts, --limit and --zone: leave them out")
+	case c.IsSet("wave") || o.strategy.PerZone:
+		return cliapp.Usagef("--ssm-target: SSM itself spreads the command: leave --wave and --per-zone out")
+	case len(o.strategy.TargetGroups) > 0:
+		return cliapp.Usagef("--ssm-target: nobody knows when each host's turn comes: leave --target-group out")
+	}
+	o.strategy.Target = tag.String()
 	return nil
 }

@@ -123,3 +123,28 @@ func TestWhatAgentsCannotDoIsRefused(t *testing.T) {
 		t.Errorf("live %s", h.live(t))
 	}
 }
+
+func TestWhatATagTakesNoHeedOfIsRefused(t *testing.T) {
+	t.Parallel()
+	h, v1, v2 := newHall(t)
+	for args, want := range map[string]string{
+		"--engine ssm --ssm-target Role=web":                      `"Role=web" is no target`,
+		"--engine ssm --ssm-target=":                              `"" is no target`,
+		"--ssm-target tag:Role=web":                               "is for --engine ssm",
+		"--engine ssm --ssm-target tag:Role=web --hosts i-1":      "a tag takes no heed of --hosts",
+		"--engine ssm --ssm-target tag:Role=web --limit 2":        "a tag takes no heed of --hosts",
+		"--engine ssm --ssm-target tag:Role=web --zone a":         "a tag takes no heed of --hosts",
+		"--engine ssm --ssm-target tag:Role=web --wave 2":         "SSM itself spreads the command",
+		"--engine ssm --ssm-target tag:Role=web --per-zone":       "SSM itself spreads the command",
+		"--engine ssm --ssm-target tag:Role=web --target-group t": "leave --target-group out",
+	} {
+		code, _, errs := h.b.run(append([]string{"rollout", v2, "--app", "web"}, strings.Fields(args)...)...)
+		if code != 2 || !strings.Contains(errs, want) {
+			t.Errorf("%s: code %d, want %q\n%s", args, code, want, errs)
+		}
+	}
+	out := h.b.ok(t, "rollout", v2, "--app", "web", "--engine", "ssm", "--ssm-target", "tag:Role=web", "--dry-run")
+	if !strings.Contains(out, "tag:Role=web          i-3") || h.live(t) != v1 {
+		t.Errorf("the plan is\n%s", out)
+	}
+}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"os/exec"
 	"strings"
 	"sync"
 )
@@ -33,6 +31,8 @@ const (
 type commands struct {
 	mu  sync.Mutex
 	all map[string]*invocation
+	// empty are commands whose tag selected nobody.
+	empty map[string]bool
 }
 
 // invocation is one command on one instance. The field names are the wire's.
@@ -58,16 +58,18 @@ func (s *commands) put(i *invocation) {
 func (s *commands) change(i *invocation, to func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i.Status == "InProgress" {
+	if i.Status == "InProgress" || i.Status == "Pending" {
 		to()
 	}
 }
 
 func (g *Gateway) sendCommand(ctx context.Context, c *call) (reply, error) {
 	var in struct {
-		DocumentName string
-		InstanceIDs  []string `json:"InstanceIds"`
-		Parameters   map[string][]string
+		DocumentName              string
+		InstanceIDs               []string `json:"InstanceIds"`
+		Targets                   []commandTarget
+		MaxConcurrency, MaxErrors string
+		Parameters                map[string][]string
 	}
 	if err := json.Unmarshal(c.body, &in); err != nil {
 		return reply{}, refuse("SerializationException", "%v", err)
@@ -77,7 +79,9 @@ func (g *Gateway) sendCommand(ctx context.Context, c *call) (reply, error) {
 		return reply{}, refuse("InvalidDocument", "the lab runs AWS-RunShellScript only, not %q", in.DocumentName)
 	case len(c.body) > maxCommand:
 		return reply{}, refuse("ValidationException", "a request of %d bytes, more than %d", len(c.body), maxCommand)
-	case len(in.InstanceIDs) == 0:
+	case len(in.InstanceIDs) > 0 && len(in.Targets) > 0:
+		return reply{}, refuse("ValidationException", "instance ids or targets, not both")
+	case len(in.InstanceIDs) == 0 && len(in.Targets) == 0:
 		return reply{}, refuse("InvalidInstanceId", "no instance is named")
 	}
 	guests, ok := g.cfg.Machines.(Commander)
@@ -86,34 +90,37 @@ func (g *Gateway) sendCommand(ctx context.Context, c *call) (reply, error) {
 			return reply{}, refuse("InvalidInstanceId", "Instances [[%s]] not in a valid state for account", id)
 		}
 	}
-	command := strings.ToLower(rand.Text())
-	for _, id := range in.InstanceIDs {
-		g.startCommand(ctx, guests, &invocation{CommandID: command, InstanceID: id, DocumentName: in.DocumentName,
-			Status: "InProgress", StatusDetails: "InProgress", ResponseCode: -1}, strings.Join(in.Parameters["commands"], "\n"))
+	ids := in.InstanceIDs
+	if len(in.Targets) > 0 && ok {
+		var err error
+		if ids, err = g.targeted(ctx, c, in.Targets, guests); err != nil {
+			return reply{}, err
+		}
 	}
-	return jsonReply(map[string]any{"Command": map[string]any{"CommandId": command, "Status": "Pending", "DocumentName": in.DocumentName, "InstanceIds": in.InstanceIDs}})
+	atOnce, most, err := bounds(in.MaxConcurrency, in.MaxErrors, len(ids))
+	if err != nil {
+		return reply{}, err
+	}
+	command := strings.ToLower(rand.Text())
+	var all []*invocation
+	for _, id := range ids {
+		all = append(all, &invocation{CommandID: command, InstanceID: id, DocumentName: in.DocumentName, Status: "Pending", StatusDetails: "Pending", ResponseCode: -1})
+	}
+	if len(all) == 0 {
+		g.commands.none(command)
+	}
+	g.carry(ctx, guests, order{atOnce, most, strings.Join(in.Parameters["commands"], "\n")}, all)
+	return jsonReply(map[string]any{"Command": map[string]any{"CommandId": command, "Status": "Pending", "DocumentName": in.DocumentName, "InstanceIds": in.InstanceIDs, "Targets": in.Targets}})
 }
 
-// startCommand runs a script in the background and keeps what it says.
-func (g *Gateway) startCommand(ctx context.Context, guests Commander, i *invocation, script string) {
-	g.commands.put(i)
-	cancel := g.background(ctx, func(ctx context.Context) {
-		var out, errs bytes.Buffer
-		err := guests.RunScript(ctx, i.InstanceID, script, &out, &errs)
-		g.commands.change(i, func() {
-			i.Status, i.ResponseCode = "Success", 0
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				i.Status, i.ResponseCode = "Failed", exit.ExitCode()
-			} else if err != nil {
-				i.Status = "Undeliverable"
-				errs.WriteString(err.Error())
-			}
-			i.StatusDetails = i.Status
-			i.StandardOutputContent, i.StandardErrorContent = clip(out.String(), maxStdout), clip(errs.String(), maxStderr)
-		})
-	})
-	g.commands.change(i, func() { i.cancel = cancel })
+// none notes a command to nobody.
+func (s *commands) none(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.empty == nil {
+		s.empty = map[string]bool{}
+	}
+	s.empty[id] = true
 }
 
 func clip(s string, n int) string { return s[:min(n, len(s))] }
@@ -147,7 +154,7 @@ func (g *Gateway) cancelCommand(_ context.Context, c *call) (reply, error) {
 	g.commands.mu.Lock()
 	defer g.commands.mu.Unlock()
 	for _, i := range g.commands.all {
-		if i.CommandID == in.CommandID && i.Status == "InProgress" {
+		if i.CommandID == in.CommandID && (i.Status == "InProgress" || i.Status == "Pending") {
 			i.Status, i.StatusDetails = "Cancelled", "Cancelled"
 			if i.cancel != nil {
 				i.cancel()

@@ -57,7 +57,7 @@ func ended(t *testing.T, g *Gateway, id string) invocation {
 		if err != nil || json.Unmarshal(rep.body, &i) != nil {
 			t.Fatalf("%v %s", err, rep.body)
 		}
-		if i.Status != "InProgress" {
+		if i.Status != "InProgress" && i.Status != "Pending" {
 			return i
 		}
 		if pause(t.Context(), time.Millisecond); t.Context().Err() != nil {

@@ -55,6 +55,7 @@ func (g *Gateway) table() map[string]handler {
 		"ssm:CancelCommand":        g.cancelCommand,
 
 		"ssm:ListCommandInvocations":      g.listCommandInvocations,
+		"ssm:ListCommands":                g.listCommands,
 		"ssm:DescribeInstanceInformation": g.describeInstanceInformation,
 
 		"ssm:DescribeParameters":  g.describeParameters,
