@@ -15,6 +15,13 @@ type canvas struct {
 	last  map[string]string
 	notes map[string]string
 	most  int
+	lines []string
+}
+
+func (c *canvas) StepProgress(name, detail string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines = append(c.lines, name+": "+detail)
 }
 
 func (c *canvas) StepHosts(name string, signs []Sign, note ...string) {
@@ -52,6 +59,9 @@ func TestTheBoardShowsEachHost(t *testing.T) {
 	}
 	if n := board.notes["wave 1"]; !strings.Contains(n, "then wave 2 (3), wave 3 (1); all in about ") || !strings.Contains(board.notes["wave 2"], "failed: i-04 (10.0.0.1): not healthy after 60s") {
 		t.Errorf("the notes are %q and %q", n, board.notes["wave 2"])
+	}
+	if lines := strings.Join(board.lines, "\n"); !strings.Contains(lines, "wave 1: 1/3, 0 failed, 1.0 hosts/s, 2s to go") {
+		t.Errorf("rate and time to go are\n%s", lines)
 	}
 	if n := board.notes["rollback"]; strings.Contains(n, "then ") {
 		t.Errorf("a way back has no later waves: %q", n)

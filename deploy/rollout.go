@@ -168,6 +168,8 @@ func (s Strategy) Check() error {
 		return errors.New("a wave of no hosts: want 1 or more, or a percentage")
 	case s.Parallel <= 0:
 		return fmt.Errorf("%d hosts at a time: want 1 or more", s.Parallel)
+	case s.Pause < 0:
+		return fmt.Errorf("a pause of %s: want 0 or more", s.Pause)
 	case s.Drain < 0 || s.Healthy < 0:
 		return errors.New("a negative time for the load balancer: want 0 or more")
 	case s.HostTimeout <= 0:

@@ -143,6 +143,8 @@ func (o rolloutOptions) check() error {
 	switch {
 	case !slices.Contains([]string{"ssh", "ssm", "refresh", "pull"}, o.login.engine):
 		return cliapp.Usagef("--engine %s: want ssh, ssm, refresh or pull", o.login.engine)
+	case o.login.port < 1 || o.login.port > 65535:
+		return cliapp.Usagef("--ssh-port %d: want 1 to 65535", o.login.port)
 	case o.channel == "":
 		return cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
 	case o.resume != "" && (o.build != "" || o.dryRun):

@@ -88,6 +88,9 @@ func showChannel(ctx context.Context, d deps, o showOptions, p *deploy.Publisher
 	if c.Previous != "" {
 		rows = append(rows, []string{"before", string(c.Previous)})
 	}
+	if c.Rollout != "" {
+		rows = append(rows, []string{"rollout", c.Rollout + " (by pull)"})
+	}
 	return printRows(d.Stdout, append(rows, manifestRows(live.Manifest)...))
 }
 

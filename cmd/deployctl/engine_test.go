@@ -30,3 +30,19 @@ func TestAJumpHostThatCannotBeIsRefusedByItsFlag(t *testing.T) {
 		}
 	}
 }
+
+func TestLoginsThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		o    loginOptions
+		want string
+	}{
+		"no key file":    {loginOptions{engine: "ssh", key: "/none"}, "/none"},
+		"no known hosts": {loginOptions{engine: "ssh", knownHosts: []string{"/none"}}, "/none"},
+		"no SSH agent":   {loginOptions{engine: "ssh"}, "SSH_AUTH_SOCK is not set"},
+	} {
+		if _, err := engines("", t.TempDir())(context.Background(), c.o); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -49,6 +49,9 @@ func TestARolloutByPull(t *testing.T) {
 	if code != 0 || h.live(t) != v2 || !strings.Contains(out, "3 deployed, 0 failed") || !strings.Contains(errs, "is in the agents' hands: it goes on without this machine; --resume ") || len(h.went) != 0 {
 		t.Errorf("code %d, live %s, went %v\n%s%s", code, h.live(t), h.went, errs, out)
 	}
+	if out := h.b.ok(t, "show", "--app", "web", "--channel", "staging"); !strings.Contains(out, "(by pull)") {
+		t.Errorf("the channel does not show its rollout:\n%s", out)
+	}
 	h.graze(t, "i-1")
 	code, out, errs = h.b.run("rollout", v1, "--app", "web", "--engine", "pull", "-o", "plain")
 	if code != 4 || h.live(t) != v2 || !strings.Contains(errs, "the canary failed: i-1: not healthy; rolled back to build "+v2[:12]) || !strings.Contains(out, "1 restored, 0 stuck, 2 pending") {

@@ -141,6 +141,10 @@ func TestRolloutDryRunAndRefusalsChangeNothing(t *testing.T) {
 		"--limit -1":                   {2, "--limit -1"},
 		"--resume 0123456789ab":        {2, "leave BUILD and --dry-run out"},
 		"--junit x --host-timeout -1s": {2, "a time limit of -1s"},
+		"--pause -1s":                  {2, "a pause of -1s"},
+		"--max-unhealthy all":          {2, `--max-unhealthy: "all" is no amount`},
+		"--ssh-port 0":                 {2, "--ssh-port 0: want 1 to 65535"},
+		"--ssh-port 70000":             {2, "--ssh-port 70000"},
 	} {
 		code, _, errs := h.b.run(append([]string{"rollout", v2, "--app", "web"}, strings.Fields(args)...)...)
 		if code != want.code || !strings.Contains(errs, want.text) {
@@ -152,6 +156,18 @@ func TestRolloutDryRunAndRefusalsChangeNothing(t *testing.T) {
 	}
 	if code, _, errs := h.b.run("rollout", "--app", "web", "--resume", "0123456789ab"); code != 4 || !strings.Contains(errs, "there is no rollout 0123456789ab") {
 		t.Errorf("an unknown rollout: code %d\n%s", code, errs)
+	}
+}
+
+// A report that cannot be written is told after a rollout that went well.
+func TestAReportThatCannotBeWrittenIsTold(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--junit", "--html"} {
+		h, _, v2 := newHall(t)
+		code, out, errs := h.b.run("rollout", v2, "--app", "web", flag, filepath.Join(t.TempDir(), "none", "x"))
+		if code != 8 || h.live(t) != v2 || !strings.Contains(out, "3 deployed") || !strings.Contains(errs, "the rollout itself is over") {
+			t.Errorf("%s: code %d, live %s\n%s%s", flag, code, h.live(t), errs, out)
+		}
 	}
 }
 

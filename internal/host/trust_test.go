@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"bakehouse/internal/fault"
@@ -129,5 +131,43 @@ func TestLoginKeysThatCannotBe(t *testing.T) {
 	}
 	if _, err := KnownHosts("/nowhere"); fault.KindOf(err) != fault.Usage {
 		t.Errorf("no file of known hosts: %v", err)
+	}
+}
+
+func TestTheKeysOfAnSSHAgentLogIn(t *testing.T) {
+	t.Parallel()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := agent.NewKeyring()
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = agent.ServeAgent(ring, conn) }()
+		}
+	}()
+	if _, err := AgentKeys(socket); fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "it has no key") {
+		t.Errorf("an agent without a key: %v", err)
+	}
+	if err := ring.Add(agent.AddedKey{PrivateKey: private}); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := AgentKeys(socket)
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("%d keys, %v", len(keys), err)
+	}
+	signature, err := keys[0].Sign(rand.Reader, []byte("challenge"))
+	if err != nil || keys[0].PublicKey().Verify([]byte("challenge"), signature) != nil {
+		t.Errorf("the agent's key does not sign: %v", err)
 	}
 }
