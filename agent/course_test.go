@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -29,7 +30,7 @@ func TestAFleetGoesInWavesByItself(t *testing.T) {
 			}
 		}
 	}
-	// From now on nothing is new: a look is one answer without a body.
+	// From now on nothing is new: a look is two answers without a body.
 	before := len(fl.bucket.calls)
 	fl.runs(2 * time.Minute)
 	for _, call := range fl.bucket.calls[before:] {
@@ -37,9 +38,19 @@ func TestAFleetGoesInWavesByItself(t *testing.T) {
 			t.Errorf("a look at nothing new asked for %s", call)
 		}
 	}
-	if n := len(fl.bucket.calls) - before; n > 6*8 {
+	if n := len(fl.bucket.calls) - before; n > 6*2*6 {
 		t.Errorf("%d requests of 6 hosts in 2 minutes", n)
 	}
+	// It can be aborted all the same.
+	stop := waves.NewStop(p)
+	stop.Stopped, stop.Reason = true, "stopped by ann@host"
+	body, err := json.Marshal(stop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fl.bucket.put(waves.StateKey("web", "production", p.ID), body)
+	fl.runs(time.Minute)
+	fl.on(fl.v1)
 }
 
 func TestABadBuildStopsAtTheCanaryAndIsLeft(t *testing.T) {

@@ -17,15 +17,17 @@ import (
 // and goes back when it was stopped. over says that the rollout is through.
 func (f *follower) byWaves(ctx context.Context, g *glance) (over bool, err error) {
 	c, err := f.open(ctx, g)
-	if err != nil || c.over {
-		return err == nil, err
-	}
-	stop, err := c.stopped(ctx)
 	if err != nil {
 		return false, err
 	}
-	if stop.Stopped {
+	stop, err := c.stopped(ctx) // one that is through can still be aborted
+	switch {
+	case err != nil:
+		return false, err
+	case stop.Stopped:
 		return false, f.goBack(ctx, g, stop)
+	case c.over:
+		return true, nil
 	}
 	if c.unsaid != nil {
 		if err := c.say(ctx, *c.unsaid); err != nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +69,39 @@ func TestNodeAttributesCountsWhatIsGone(t *testing.T) {
 	var seen []string
 	cover, err := c.NodeAttributes(ctx, []string{"a", "ghost"}, map[string][]string{"k": {"x", "y"}}, func(name string, _ map[string]any) { seen = append(seen, name) })
 	if want := (Coverage{Names: 2, Searched: 1, Gone: 1, Pages: 1}); err != nil || cover != want || !slices.Equal(seen, []string{"a"}) {
+		t.Errorf("covered %+v, saw %v, %v; want %+v", cover, seen, err, want)
+	}
+}
+
+// An index that is capped, lags and lies: rows that nobody asked for, rows twice,
+// empty ones, and nodes that it does not show. Each name is told once all the same.
+func TestNodeAttributesBelievesNoIndex(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch name := path.Base(r.URL.Path); {
+		case r.Method == http.MethodPost:
+			fmt.Fprint(w, `{"total":2,"rows":[{"data":{"name":"a","k":"1"}},null,{"data":{"name":"stranger","k":"9"}},{"data":{"name":"a","k":"2"}},{"data":{}}]}`)
+		case name == "b":
+			fmt.Fprint(w, `{"name":"b","normal":{"x":{"y":"3"}}}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer server.Close()
+	conf := newFake(t, "/organizations/acme").user(t, "pivotal")
+	conf.ServerURL = server.URL
+	c, err := New(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]any{}
+	cover, err := c.NodeAttributes(context.Background(), []string{"a", "b", "gone"}, map[string][]string{"k": {"x", "y"}}, func(name string, v map[string]any) {
+		if seen[name] != nil {
+			t.Errorf("%s is told twice", name)
+		}
+		seen[name] = v["k"]
+	})
+	if want := (Coverage{Names: 3, Searched: 1, Fetched: 1, Gone: 1, Pages: 1}); err != nil || cover != want || len(seen) != 2 || seen["a"] != "1" || seen["b"] != "3" {
 		t.Errorf("covered %+v, saw %v, %v; want %+v", cover, seen, err, want)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"bakehouse/deploy"
 	"bakehouse/release"
+	"bakehouse/release/waves"
 )
 
 // row is one way through the fleet.
@@ -79,9 +80,40 @@ func planned(n int) string {
 	if err != nil || r.Counts()[deploy.Deployed] != n {
 		return fmt.Sprintf("the model run failed: %v, %v\n", err, r.Counts())
 	}
+	r.Strategy.ClaimWithin = 3 * time.Minute
 	return fmt.Sprintf("\nA model run over %d hosts: choosing them takes %s, cutting %d waves %s, both allocate %.1f MiB; the rollout's state is %.1f MiB of JSON; a rollout whose hosts answer at once takes %s (%s a host).\n",
 		n, choosing.Round(time.Microsecond), len(r.Waves), planning.Round(time.Microsecond), float64(after.TotalAlloc-before.TotalAlloc)/(1<<20),
-		float64(len(state))/(1<<20), running.Round(time.Millisecond), (running / time.Duration(n)).Round(time.Microsecond))
+		float64(len(state))/(1<<20), running.Round(time.Millisecond), (running/time.Duration(n)).Round(time.Microsecond)) + "\n" + pulled(r)
+}
+
+// pulled measures what a rollout by pull of n hosts costs one who looks: the
+// plan's two documents, and a decision over all results at its very end.
+func pulled(r *deploy.Rollout) string {
+	now := time.Now()
+	p, roster := deploy.PlanPull(r, now)
+	list, err := p.Seal(roster)
+	if err != nil {
+		return err.Error()
+	}
+	doc, err := p.Marshal()
+	if err != nil {
+		return err.Error()
+	}
+	seen := waves.Seen{}
+	for i, w := range roster.Waves {
+		for _, host := range w.Hosts {
+			seen.Add(host, waves.Claimed, now.Add(time.Duration(i)*time.Minute))
+			seen.Add(host, waves.Done, now.Add(time.Duration(i)*time.Minute))
+		}
+	}
+	start := time.Now()
+	v := waves.Judge(p, roster, now, seen, now.Add(time.Hour))
+	took := time.Since(start)
+	if !v.Over {
+		return fmt.Sprintf("the model run by pull failed: %+v\n", v.Stop)
+	}
+	return fmt.Sprintf("By pull, the plan of %d hosts is %d bytes and its roster %d KiB; to judge all of their results takes %s, and %d lists of 1,000 keys.\n",
+		p.Hosts, len(doc), len(list)>>10, took.Round(time.Microsecond), (2*p.Hosts+999)/1000)
 }
 
 // instant is an engine whose hosts answer at once.
