@@ -20,12 +20,12 @@ import (
 // them between two looks, and stops once more than MaxErrors have failed.
 type tagged struct {
 	park
-	ids       []string
-	in        *ssm.SendCommandInput
-	done, bad int
-	hang      bool
-	stopped   bool
-	calls     int
+	ids     []string
+	in      *ssm.SendCommandInput
+	done    int
+	hang    bool
+	stopped bool
+	calls   int
 }
 
 func (p *tagged) SendCommand(_ context.Context, in *ssm.SendCommandInput, _ ...func(*ssm.Options)) (*ssm.SendCommandOutput, error) {
