@@ -95,8 +95,11 @@ func (f follower) shortfall() Alarm {
 // shows what the spot half lacks; else a value that is over the threshold.
 // Spot capacity that is starting does lack here: it may never serve.
 func (f follower) excess() Alarm {
-	times := strconv.FormatFloat(f.widest(), 'g', -1, 64)
-	a := f.alarm("excess", "desired - FILL(running, 0)", fmt.Sprintf("IF(short * %s + %d < standing, short, %d)", times, f.base, f.reach+1))
+	needed := "short"
+	if w := f.widest(); w > 1 {
+		needed += " * " + strconv.FormatFloat(w, 'g', -1, 64)
+	}
+	a := f.alarm("excess", "desired - FILL(running, 0)", fmt.Sprintf("IF(%s + %d < standing, short, %d)", needed, f.base, f.reach+1))
 	a.Comparison, a.Threshold, a.Periods, a.Policy = ptr("<="), ptr(float64(f.reach)), f.b.DownAfter, ptr("down")
 	return a
 }

@@ -146,17 +146,23 @@ func explain(q Query, known []cwtypes.Metric) string {
 // the metric.
 func (o Observed) silent(s Spec) []Warning {
 	var out []Warning
+	texts := map[string]string{}
 	for _, silence := range o.Silent {
 		if silence.ID == "" {
 			out = append(out, Warning{Group: "all", Key: "metrics", Text: silence.Text})
-			continue
 		}
-		for _, name := range s.Names() {
-			for _, m := range s.Groups[name].sources(name) {
-				w := Warning{Group: name, Key: m.key, Text: silence.ID + ": " + silence.Text}
-				if m.query.metricID() == silence.ID && !slices.Contains(out, w) {
-					out = append(out, w)
-				}
+		texts[silence.ID] = silence.Text
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	for _, name := range s.Names() {
+		said := map[string]bool{}
+		for _, m := range s.Groups[name].sources(name) {
+			id := m.query.metricID()
+			if text, quiet := texts[id]; quiet && !said[m.key+id] {
+				said[m.key+id] = true
+				out = append(out, Warning{Group: name, Key: m.key, Text: id + ": " + text})
 			}
 		}
 	}

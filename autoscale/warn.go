@@ -37,6 +37,7 @@ type warner struct {
 	d     *decoder
 	group string
 	out   []Warning
+	from  int // where the group's begin in out
 }
 
 func (w *warner) say(key, format string, args ...any) {
@@ -47,7 +48,7 @@ func (w *warner) say(key, format string, args ...any) {
 			break
 		}
 	}
-	if !slices.ContainsFunc(w.out, func(o Warning) bool { return o.Group == one.Group && o.Key == one.Key && o.Text == one.Text }) {
+	if !slices.Contains(w.out[w.from:], one) {
 		w.out = append(w.out, one)
 	}
 }
@@ -57,7 +58,7 @@ func warn(d *decoder, s Spec) []Warning {
 	w := &warner{d: d}
 	collected := Expand(s).collected()
 	for _, name := range s.Names() {
-		w.group = name
+		w.group, w.from = name, len(w.out)
 		g := s.Groups[name]
 		w.purchase(g)
 		w.headroom(g)
