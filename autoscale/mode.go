@@ -66,7 +66,9 @@ func expandGroup(name string, g Group) map[string]Group {
 	switch mode {
 	case OnDemandMode:
 		// Written out it also takes away the spot share of a group that had one.
-		g.Mixed = ptr(overlay(Mixed{OnDemandPercentage: ptr(100)}, val(g.Mixed)))
+		if !val(val(g.Mixed).None) {
+			g.Mixed = ptr(overlay(Mixed{OnDemandPercentage: ptr(100)}, val(g.Mixed)))
+		}
 	case MixedMode:
 		// AWS's own default of the percentage is 100, which buys no spot.
 		g.Mixed = ptr(overlay(Mixed{OnDemandBase: ptr(base), OnDemandPercentage: ptr(0), SpotStrategy: ptr(spotStrategy)}, val(g.Mixed)))
@@ -93,6 +95,9 @@ func (g Group) spotHalf(name string, base int, b Backstop) Group {
 	m := val(g.Mixed)
 	g.Mixed = &Mixed{OnDemandBase: ptr(0), OnDemandPercentage: ptr(0), SpotStrategy: or(m.SpotStrategy, spotStrategy),
 		SpotPools: m.SpotPools, SpotMaxPrice: m.SpotMaxPrice, Types: m.Types}
+	if g.WarmPool != nil { // it cannot hold spot instances
+		g.WarmPool = &WarmPool{None: ptr(true)}
+	}
 	schedules := map[string]Schedule{}
 	for key, s := range g.Schedules {
 		s.Min, s.Max, s.Desired = above(s.Min, base), above(s.Max, base), above(s.Desired, base)
@@ -122,8 +127,8 @@ func (g Group) onDemandHalf(name string, base int, b Backstop) Group {
 		c.Max = ptr(base + reach)
 	}
 	g.Capacity, g.PartOf = &c, &name
-	if g.Mixed != nil {
-		g.Mixed = &Mixed{OnDemandBase: ptr(0), OnDemandPercentage: ptr(100), OnDemandStrategy: g.Mixed.OnDemandStrategy, Types: g.Mixed.Types}
+	if m := g.Mixed; m != nil {
+		g.Mixed = &Mixed{OnDemandBase: ptr(0), OnDemandPercentage: ptr(100), OnDemandStrategy: m.OnDemandStrategy, OnDemandSegments: m.OnDemandSegments, Types: m.Types}
 	}
 	if g.Launch != nil && g.Launch.Template != nil {
 		l := *g.Launch
@@ -146,7 +151,7 @@ func (b Backstop) reach(spot int) int {
 }
 
 // withHeadroom makes a group larger than demand asks for: by percent. Where
-// policies track targets, the targets shrink by the same factor, and capacity
+// policies have targets, the targets shrink by the same factor, and capacity
 // follows; where none do, the written sizes are what demand is thought to be,
 // and min and desired grow, at most to max.
 func (g Group) withHeadroom() Group {
@@ -186,17 +191,20 @@ func (g Group) withHeadroom() Group {
 }
 
 // tracked is the group's policies with their targets divided by factor; nil
-// when none tracks a target.
+// when none has a target.
 func (g Group) tracked(factor float64) map[string]Policy {
 	out, some := maps.Clone(g.Policies), false
+	less := func(target *float64) *float64 { return ptr(math.Round(*target/factor*1000) / 1000) }
 	for key, p := range out {
-		if p.Track == nil || p.Track.Target == nil {
-			continue
+		if t := val(p.Track); t.Target != nil {
+			t.Target = less(t.Target)
+			p.Track, some = &t, true
 		}
-		t := *p.Track
-		t.Target = ptr(math.Round(*t.Target/factor*1000) / 1000)
-		p.Track = &t
-		out[key], some = p, true
+		if t := val(p.Predict); t.Target != nil {
+			t.Target = less(t.Target)
+			p.Predict, some = &t, true
+		}
+		out[key] = p
 	}
 	if !some {
 		return nil

@@ -70,6 +70,12 @@ func (c *checker) mode(at string, g Group) {
 	if (mode == OnDemandMode || mode == BackstopMode) && m.OnDemandPercentage != nil {
 		c.say(at+".mode", "mode %s decides mixed.on_demand_percentage; leave it out", mode)
 	}
+	if spot := mode == MixedMode || mode == BackstopMode; spot && val(m.None) {
+		c.say(at+".mode", "mode %s needs a mixed policy, and mixed: none takes it away", mode)
+	}
+	if mode == MixedMode && g.WarmPool != nil && !val(g.WarmPool.None) {
+		c.say(at+".mode", "a warm pool cannot hold spot instances; mode backstop keeps one for its on-demand half")
+	}
 	if v.Backstop != nil && mode != BackstopMode {
 		c.say(at+".backstop", "it belongs to mode backstop")
 	}

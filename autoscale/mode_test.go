@@ -200,8 +200,20 @@ func TestHeadroomGoesWhereTheSizeComesFrom(t *testing.T) {
 		t.Errorf("sizes of a group without tracking policies: %v", got)
 	}
 	tracked := Expand(mustParse(t, head+"policies: {cpu: {track: {target: 50, predefined: ASGAverageCPUUtilization}}, up: {type: ExactCapacity, adjustment: 5}}}}")).Groups["web"]
+	predicted := Expand(mustParse(t, head+"policies: {day: {predict: {target: 50, pair: ASGCPUUtilization}}}}}")).Groups["web"]
+	if *predicted.Policies["day"].Predict.Target != 40 || *predicted.Capacity.Min != 4 {
+		t.Errorf("a predicting group: target %v", *predicted.Policies["day"].Predict.Target)
+	}
 	if *tracked.Policies["cpu"].Track.Target != 40 || *tracked.Capacity.Min != 4 || tracked.Capacity.Desired.N != 8 {
 		t.Errorf("a tracking group: target %v, min %d", *tracked.Policies["cpu"].Track.Target, *tracked.Capacity.Min)
+	}
+}
+
+func TestAWarmPoolIsTheOnDemandHalfs(t *testing.T) {
+	t.Parallel()
+	s := expanded(t, web("capacity: {mode: backstop, min: 1, max: 4}, launch: {image: ami-1, type: t3.small}, warm_pool: {min: 1}"))
+	if !val(s.Groups["web"].WarmPool.None) || *s.Groups["web-backstop"].WarmPool.Min != 1 {
+		t.Errorf("warm pools %+v and %+v", s.Groups["web"].WarmPool, s.Groups["web-backstop"].WarmPool)
 	}
 }
 
@@ -214,6 +226,8 @@ func TestModesThatAreRefused(t *testing.T) {
 		"capacity: {on_demand_base: 1}":                                                    "it belongs to mode mixed or backstop",
 		"capacity: {mode: mixed, max: 2, on_demand_base: 3}":                               "expected 0 to max, got 3",
 		"capacity: {mode: mixed, backstop: {}}":                                            "it belongs to mode backstop",
+		"capacity: {mode: mixed}, mixed: none":                                             "mixed: none takes it away",
+		"capacity: {mode: mixed}, warm_pool: {min: 1}":                                     "a warm pool cannot hold spot instances",
 		"capacity: {headroom: -1}":                                                         "expected 0 to 300 percent",
 		"capacity: {mode: mixed}, mixed: {on_demand_base: 1}":                              "the base is capacity.on_demand_base",
 		"capacity: {mode: on_demand}, mixed: {on_demand_percentage: 5}":                    "decides mixed.on_demand_percentage",

@@ -40,14 +40,15 @@ func (q Query) dimensionText() string {
 
 // probes are the metrics worth asking for, by id: those that a file may have
 // wrong. The metrics that AWS makes of each group are there once the group
-// has instances, and a load balancer that was looked up is the right one.
+// has instances, a load balancer that was looked up is the right one, and
+// another account's may not be ours to read.
 func (r reader) probes() map[string]Query {
 	out := map[string]Query{}
 	for _, name := range r.s.Names() {
 		for _, s := range r.s.Groups[name].sources(name) {
 			of, namespace := s.query.Dimensions[groupDimension], val(s.query.Namespace)
 			_, there := r.o.Groups[of]
-			if of != "" && (!there || namespace == groupNamespace || namespace == "AWS/EC2") || s.query.looksUp() {
+			if of != "" && (!there || namespace == groupNamespace || namespace == "AWS/EC2") || s.query.looksUp() || s.query.Account != nil {
 				continue
 			}
 			out[s.query.metricID()] = s.query

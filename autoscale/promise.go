@@ -66,7 +66,7 @@ func PromiseOf(name string, g Group, opt PromiseOptions) (p Promise, ok bool) {
 	if mode != MixedMode && mode != BackstopMode || c.Max == nil {
 		return Promise{}, false
 	}
-	p = Promise{Group: name, Mode: mode, Losses: max(opt.Losses, 1), Pools: max(len(val(g.Network).Zones), len(val(g.Network).Subnets), 1)}
+	p = Promise{Group: name, Mode: mode, Losses: max(opt.Losses, 1), Pools: max(g.zones(), 1)}
 	boot := opt.Boot
 	if boot == 0 {
 		boot = DefaultBoot

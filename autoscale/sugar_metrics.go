@@ -32,6 +32,11 @@ func (g Group) sources(group string) []source {
 			add(at, true, Query{Namespace: t.Namespace, Metric: t.Metric, Dimensions: t.Dimensions, Statistic: t.Statistic, Unit: t.Unit, Period: t.Period})
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(g.Policies)) {
+		if p := g.Policies[key].Predict; p != nil {
+			add("policies."+key+".predict", false, slices.Concat(p.LoadQueries, p.ScalingQueries, p.CapacityQueries)...)
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(g.Alarms)) {
 		a := g.Alarms[key].settled(group)
 		add("alarms."+key, false, a.Queries...)

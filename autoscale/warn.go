@@ -117,12 +117,20 @@ func (w *warner) purchase(g Group) {
 // pools is how many spot pools the group can draw from, or 0 when the file
 // does not say.
 func (g Group) pools() int {
-	n := val(g.Network)
-	zones, types := max(len(n.Zones), len(n.Subnets)), len(val(g.Mixed).Types)
+	types := len(val(g.Mixed).Types)
 	if types == 0 && val(g.Launch).Type != nil {
 		types = 1
 	}
-	return zones * types
+	if slices.ContainsFunc(val(g.Mixed).Types, func(o Override) bool { return o.Requirements != nil }) {
+		types = 0 // AWS finds them
+	}
+	return g.zones() * types
+}
+
+// zones is how many zones, or subnets in them, the file names.
+func (g Group) zones() int {
+	n := val(g.Network)
+	return max(len(n.Zones), len(n.ZoneIDs), len(n.Subnets))
 }
 
 // headroom says where it does not reach.
