@@ -73,7 +73,9 @@ func (f file2013) spec(d *decoder) (Spec, error) {
 		}
 		out := Group{
 			Capacity: &Capacity{Min: g.Min, Max: g.Max},
-			Launch:   &Launch{Image: g.Image, Type: g.Type, Key: g.Key},
+			// A launch configuration that says nothing has detailed monitoring
+			// (API_InstanceMonitoring.html); a launch template has not.
+			Launch:   &Launch{Image: g.Image, Type: g.Type, Key: g.Key, Monitoring: ptr(true)},
 			Policies: f.policies(),
 			Alarms:   g.alarms(),
 		}

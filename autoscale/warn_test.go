@@ -64,6 +64,14 @@ func TestWhatIsValidAndCannotWorkIsSaid(t *testing.T) {
 	}
 }
 
+func TestAFileOf2013KeepsTheMonitoringOfItsTime(t *testing.T) {
+	t.Parallel()
+	s := mustParse(t, old)
+	if m := s.Groups["web"].Launch.Monitoring; m == nil || !*m || len(s.Warnings) != 0 {
+		t.Errorf("alarms each minute on data every five: monitoring %v, %s", m, warnings(s.Warnings))
+	}
+}
+
 // gauges is CloudWatch with data for some metrics.
 type gauges struct {
 	AlarmsAPI
