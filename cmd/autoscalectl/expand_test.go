@@ -47,6 +47,7 @@ func TestEveryModeAndShortFormIsAppliedOnce(t *testing.T) {
 	if !strings.Contains(out, "promise: jobs (backstop): shortfall at most") {
 		t.Errorf("a plan promises nothing:\n%s", out)
 	}
+	d.want(0, "jobs-backstop", "status", "jobs", "--region", "us-east-1")
 	d.want(0, "", "prune", "--yes", "FILE")
 	// The expanded file is another way to say the same.
 	d.write(d.want(0, "part_of: jobs", "expand", "FILE"))
