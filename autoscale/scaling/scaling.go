@@ -118,7 +118,9 @@ func Out(units int, metric, target float64) int {
 }
 
 // In gives the capacity for a metric below its target. AWS says that it scales
-// in more gradually; assumed here: in proportion, rounded up.
+// in more gradually; assumed here: in proportion, rounded up, but at most a
+// tenth of the units at a time, at least one.
 func In(units int, metric, target float64) int {
-	return min(units, int(math.Ceil(float64(units)*metric/target-1e-9)))
+	proportion := int(math.Ceil(float64(units)*metric/target - 1e-9))
+	return max(min(units, proportion), units-max(1, units/10))
 }

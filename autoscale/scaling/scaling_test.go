@@ -79,6 +79,12 @@ func TestTrackingMeetsItsTarget(t *testing.T) {
 		n := Out(units, metric, target)
 		if metric <= target {
 			n = In(units, metric, target)
+			if cut := units - n; cut < 0 || cut > max(1, units/10) {
+				t.Fatalf("scaling in takes %d of %d units", cut, units)
+			}
+			for next := In(n, load/float64(max(n, 1)), target); next < n; next = In(n, load/float64(max(n, 1)), target) {
+				n = next
+			}
 		}
 		if over := load / float64(n); over > target*(1+1e-6) {
 			t.Fatalf("%d units leave the metric at %v, over its target", n, over)

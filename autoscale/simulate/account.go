@@ -111,6 +111,7 @@ type account struct {
 	losses                   []loss // of pools in use, lately
 	promise                  *Promise
 	verdict                  Verdict
+	queue                    *Queue // nil: no policy watches one
 	interrupted              int
 	peak, limit              int
 	turns, way, last         int
@@ -147,10 +148,27 @@ func (a *account) add(w *world) {
 		}
 	}
 	a.extremes(w)
+	if a.queue != nil {
+		a.queue.step(w.backlog, float64(serving)*w.unit)
+	}
 	a.short.step(w.now, w.step, w.demand-float64(serving), w.demand, 0)
 	if target := a.target.add(w.now, w.target()); a.promise != nil {
 		needed := float64(target) / (1 + a.promise.Headroom/100)
 		a.owed.step(w.now, w.step, needed-float64(serving), needed, needed*a.promise.After/100)
+	}
+}
+
+// Queue is how work waited, where policies watch a queue.
+type Queue struct {
+	Most float64       // work that waited at once: what the trace counts, times seconds
+	Wait time.Duration // the longest that it would have taken, at the capacity of that moment; without any it does not count
+}
+
+// step takes in what waits.
+func (q *Queue) step(backlog, rate float64) {
+	q.Most = max(q.Most, backlog)
+	if rate > 0 {
+		q.Wait = max(q.Wait, time.Duration(backlog/rate*float64(time.Second)))
 	}
 }
 

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"bakehouse/autoscale"
@@ -32,6 +33,8 @@ type group struct {
 	percent  int           // on-demand share above the base
 	moves    bool          // replaces instances at a recommendation or notice
 	spread   int           // pools of a zone that are used at once
+	evens    bool          // evens out its zones (process AZRebalance)
+	extra    int           // units that start for that, beyond what is desired
 
 	weights  []int // by kind
 	zones    []int // of the pools; numbers
@@ -52,7 +55,7 @@ func (g *group) onDemand() int { return len(g.weights) - 1 }
 
 func newGroup(name string, spec autoscale.Group, s *setup) *group {
 	c := orZero(spec.Capacity)
-	g := &group{name: name, min: orZero(c.Min), max: orZero(c.Max), weights: s.weights, zones: s.zones, percent: 100, spread: 1, moves: orZero(c.Rebalance),
+	g := &group{name: name, min: orZero(c.Min), max: orZero(c.Max), weights: s.weights, zones: s.zones, percent: 100, spread: 1, evens: !slices.Contains(spec.Suspended, "AZRebalance"), moves: orZero(c.Rebalance),
 		cooldown: 300 * time.Second, warmup: -1, ready: make([]int, len(s.weights)), coming: make([]int, len(s.weights))}
 	if c.Cooldown != nil {
 		g.cooldown = time.Duration(*c.Cooldown) * time.Second
@@ -160,14 +163,53 @@ func (g *group) fulfil(now time.Duration, s *setup) {
 		g.launch(kind, now+s.boot)
 		live += g.weights[kind]
 	}
-	for live-gone > g.desired {
+	if len(g.starting) == 0 {
+		g.extra = 0
+	}
+	for live-gone-g.extra > g.desired {
 		kind := g.victim(s)
-		if kind < 0 || live-gone-g.weights[kind] < g.desired {
+		if kind < 0 || live-gone-g.extra-g.weights[kind] < g.desired {
 			break
 		}
 		g.terminate(kind)
 		live -= g.weights[kind]
 	}
+	if g.evens && gone == 0 && len(g.starting) == 0 && live >= g.desired {
+		g.even(now, s)
+	}
+}
+
+// even launches in the zone with the fewest spot units what another has too
+// many, a tenth of max at a time; once that serves, the surplus goes from
+// where the most units are
+// (docs.aws.amazon.com/autoscaling/ec2/userguide/auto-scaling-benefits.html,
+// "Rebalancing activities").
+func (g *group) even(now time.Duration, s *setup) {
+	margin := max(1, g.max/10)
+	mean := g.mean(s)
+	for g.extra < margin {
+		kind := g.pool(s)
+		if kind < 0 || float64(g.inZone(g.zones[kind])+g.weights[kind]) > mean {
+			return
+		}
+		g.launch(kind, now+s.boot)
+		g.extra += g.weights[kind]
+	}
+}
+
+// mean is how many spot units a zone has, of those that have any or give some.
+func (g *group) mean(s *setup) float64 {
+	sum, zones, last := 0, 0, -1
+	counts := false
+	for p, z := range g.zones { // the pools of a zone stand together
+		if z != last {
+			sum, last, counts = sum+g.inZone(z), z, false
+		}
+		if !counts && (s.gives(p) || g.inZone(z) > 0) {
+			zones, counts = zones+1, true
+		}
+	}
+	return float64(sum) / float64(max(zones, 1))
 }
 
 // roof is how many units may run. While instances under notice are replaced it
@@ -188,15 +230,21 @@ func (g *group) wantOnDemand() int {
 	return min(g.desired, g.base+int(math.Ceil(float64(above*g.percent)/100)))
 }
 
-// pick chooses what to launch: on demand up to its share, else a pool of the
-// zone with the fewest units of this group, and there the cheapest for a unit;
-// the file's order decides between equals. With lowest-price and several
-// spot_pools it spreads over that many of the cheapest. -1: no pool gives any.
+// pick chooses what to launch: on demand up to its share, else a pool; -1 when
+// no pool gives any.
 func (g *group) pick(s *setup) int {
 	od := g.onDemand()
 	if g.serving(od)+g.launching(od) < g.wantOnDemand() {
 		return od
 	}
+	return g.pool(s)
+}
+
+// pool chooses the spot pool of the next launch: in the zone with the fewest
+// units of this group the cheapest for a unit; the file's order decides between
+// equals. With lowest-price and several spot_pools it spreads over that many of
+// the cheapest.
+func (g *group) pool(s *setup) int {
 	zone, fewest := -1, 0
 	for p := range s.pools {
 		if n := g.inZone(g.zones[p]); s.gives(p) && (zone < 0 || n < fewest) {
@@ -255,18 +303,19 @@ func (g *group) launch(kind int, ready time.Duration) {
 	g.starting = append(g.starting, batch{kind, 1, ready})
 }
 
-// victim chooses what to terminate: on demand above its share, else the pool
-// with the most units, not one that is leaving anyway. AWS chooses by zone and
-// age; which of equals goes makes no difference here.
+// victim chooses what to terminate: on demand above its share, else in the zone
+// with the most units the pool with the most, not one that is leaving anyway.
+// AWS goes by age within a zone, which makes no difference here.
 func (g *group) victim(s *setup) int {
 	od := g.onDemand()
 	if have := g.serving(od) + g.launching(od); have > 0 && have-g.weights[od] >= g.wantOnDemand() {
 		return od
 	}
-	best, most := -1, 0
+	best, most, zone := -1, 0, 0
 	for p := range s.pools {
-		if n := g.serving(p) + g.launching(p); n > most && !(g.moves && s.state[p].leaving) {
-			best, most = p, n
+		n, z := g.serving(p)+g.launching(p), g.inZone(g.zones[p])
+		if n > 0 && (z > zone || z == zone && n > most) && !(g.moves && s.state[p].leaving) {
+			best, most, zone = p, n, z
 		}
 	}
 	if best < 0 && g.serving(od)+g.launching(od) > 0 {

@@ -50,8 +50,10 @@ func (w *world) sourceOf(g *group, namespace, metric string, dimensions map[stri
 			return w.asked * 60 / n
 		}, nil
 	case "ApproximateNumberOfMessagesVisible":
+		w.account.queue = &Queue{}
 		return func(w *world) float64 { return w.backlog }, nil
 	case "ApproximateAgeOfOldestMessage":
+		w.account.queue = &Queue{}
 		return func(w *world) float64 {
 			if rate := float64(w.serving()) * w.unit; rate > 0 {
 				return w.backlog / rate

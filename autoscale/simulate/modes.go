@@ -41,9 +41,8 @@ func ParseModes(text string) ([]Mode, error) {
 	return out, nil
 }
 
-// inMode rewrites a group as if its file said the mode, and says what had to
-// be assumed for it.
-func inMode(g autoscale.Group, mode Mode) (autoscale.Group, []string) {
+// inMode rewrites a group as if its file said the mode.
+func inMode(g autoscale.Group, mode Mode) autoscale.Group {
 	c, m := orZero(g.Capacity), orZero(g.Mixed)
 	was := orZero(c.Mode)
 	as := string(mode)
@@ -51,24 +50,17 @@ func inMode(g autoscale.Group, mode Mode) (autoscale.Group, []string) {
 		as = autoscale.BackstopMode
 	}
 	if was == as {
-		return g, nil
+		return g
 	}
 	if c.OnDemandBase == nil {
 		c.OnDemandBase = m.OnDemandBase
 	}
-	var notes []string
-	percentage := m.OnDemandPercentage
-	m.OnDemandBase, m.OnDemandPercentage = nil, nil
-	switch {
-	case as == autoscale.OnDemandMode:
-		c.OnDemandBase = nil
-	case as == autoscale.MixedMode && percentage == nil:
-		none := 0
-		percentage = &none
-		notes = append(notes, "mixed: the file gives no mixed.on_demand_percentage for it; 0 is assumed")
+	m.OnDemandBase = nil
+	if as != autoscale.MixedMode {
+		m.OnDemandPercentage = nil
 	}
-	if as == autoscale.MixedMode {
-		m.OnDemandPercentage = percentage
+	if as == autoscale.OnDemandMode {
+		c.OnDemandBase = nil
 	}
 	if as != autoscale.BackstopMode {
 		c.Backstop = nil
@@ -80,7 +72,7 @@ func inMode(g autoscale.Group, mode Mode) (autoscale.Group, []string) {
 	}
 	c.Mode = &as
 	g.Capacity, g.Mixed = &c, &m
-	return g, notes
+	return g
 }
 
 // poolsOf lists the spot pools of a group in the file's order: types within

@@ -121,7 +121,7 @@ func TestTheBackstopDoesNotFlap(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := draw(t, true)
-		s.c.Modes = []Mode{Balance}
+		s.c.Modes, s.c.Grace = []Mode{Balance}, autoscale.BalanceGrace
 		r := s.run(t, func(Row) {})
 		// A loss may be told, happen, and be made up for in two steps; each turns
 		// it up and down once at most.

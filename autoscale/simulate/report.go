@@ -33,6 +33,8 @@ type ReportMode struct {
 	ShortSeconds float64        `json:"short_seconds"`
 	ShortWorst   float64        `json:"short_worst"`
 	Longest      ReportWindow   `json:"short_longest"`
+	QueueMost    float64        `json:"queue_most,omitempty"`
+	QueueSeconds float64        `json:"queue_seconds,omitempty"`
 	CostOnDemand float64        `json:"cost_on_demand"`
 	CostSpot     float64        `json:"cost_spot"`
 	CostUnknown  []string       `json:"cost_unknown"`
@@ -72,6 +74,9 @@ func (r Result) Report(a About) Report {
 		one := ReportMode{Mode: m.Mode, OnDemand: m.OnDemand, Spot: m.Spot, Starting: m.Starting, Instances: m.Instances, Interrupted: m.Interrupted, Launches: m.Launches,
 			Peak: m.Peak, ShortMinutes: m.Short.UnitMinutes, ShortSeconds: m.Short.Time.Seconds(), ShortWorst: m.Short.Worst, Longest: m.Short.Longest.report(),
 			CostOnDemand: m.Cost.OnDemand, CostSpot: m.Cost.Spot, CostUnknown: append([]string{}, m.Cost.Unknown...)}
+		if q := m.Queue; q != nil {
+			one.QueueMost, one.QueueSeconds = q.Most, q.Wait.Seconds()
+		}
 		if v := m.Verdict; v != nil {
 			one.Promise = &ReportPromise{v.Promise.Text(), v.Kept, v.Broken, v.Outside, v.Worst.report()}
 		}

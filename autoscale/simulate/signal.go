@@ -206,7 +206,9 @@ func (s *signal) follow(d datapoint, g *group, w *world) (wish, bool) {
 	if s.low = low.In(s.points) && young == 0; !s.low || s.oneWay {
 		return wish{}, false
 	}
-	return wish{n: min(g.desired, scaling.In(d.units, d.value, s.target)), track: true}, true
+	// The units that made the metric may be more than are desired by now.
+	proportion := int(math.Ceil(float64(d.units)*d.value/s.target - 1e-9))
+	return wish{n: min(g.desired, max(proportion, scaling.In(g.desired, d.value, s.target))), track: true}, true
 }
 
 // scale lets the signals of a group speak, and does what follows: of several

@@ -60,6 +60,7 @@ type ModeResult struct {
 	Limit       int // the groups' max together
 	Cost        Cost
 	Verdict     *Verdict // nil without a promise
+	Queue       *Queue   // nil when no policy watches a queue
 }
 
 // Result is what a simulation found.
@@ -218,7 +219,7 @@ func (w *world) result() ModeResult {
 	a.owed.finish()
 	od := w.pools[0].Type
 	m := ModeResult{Mode: w.mode, OnDemand: a.onDemand / 3600, Spot: a.spot / 3600, Starting: a.starting / 3600, Short: a.short.total,
-		Interrupted: a.interrupted, Turns: a.turns, Peak: a.peak, Limit: a.limit, Cost: a.costs(w.setup, od)}
+		Interrupted: a.interrupted, Turns: a.turns, Peak: a.peak, Limit: a.limit, Cost: a.costs(w.setup, od), Queue: a.queue}
 	for _, g := range w.groups {
 		m.Launches += g.launches
 	}

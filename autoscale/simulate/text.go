@@ -97,6 +97,11 @@ func (r Result) remarks(a About) []string {
 		}
 	}
 	for _, m := range r.Modes {
+		if q := m.Queue; q != nil {
+			out = append(out, fmt.Sprintf("%s: at most %.0f waited in the queue, for about %s", m.Mode, q.Most, Days(q.Wait.Round(time.Second))))
+		}
+	}
+	for _, m := range r.Modes {
 		if m.Verdict != nil {
 			out = append(out, fmt.Sprintf("%s: %s", m.Mode, m.Verdict.text()))
 		}

@@ -161,7 +161,7 @@ func (w *world) balance() {
 // build makes the world of one mode out of the product's expansion of the
 // file, and says what it leaves out.
 func build(c Config, s *setup, mode Mode) (*world, []string, error) {
-	written, notes := inMode(c.Spec.Groups[c.Group], mode)
+	written := inMode(c.Spec.Groups[c.Group], mode)
 	spec := autoscale.Spec{Version: 2, Region: c.Spec.Region, Groups: map[string]autoscale.Group{c.Group: written}}
 	expanded := autoscale.Expand(spec).Groups
 	w := &world{setup: s, mode: mode, start: c.Start}
@@ -175,6 +175,7 @@ func build(c Config, s *setup, mode Mode) (*world, []string, error) {
 	for _, name := range names {
 		w.groups = append(w.groups, newGroup(name, expanded[name], s))
 	}
+	var notes []string
 	for i, name := range names {
 		notes = append(notes, w.signals(w.groups[i], expanded[name])...)
 		if err := w.schedule(w.groups[i], expanded[name]); err != nil {

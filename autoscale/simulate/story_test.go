@@ -1,0 +1,160 @@
+package simulate
+
+import (
+	"testing"
+	"time"
+
+	"bakehouse/autoscale"
+)
+
+// outage is a market in which all six pools of the sample are lost at one
+// hour and come back at another.
+func outage(from, to string) func([]Pool) (Market, error) {
+	trace := "time,pool,price,available\n"
+	for _, at := range [][2]string{{from, "0"}, {to, "1"}} {
+		for _, pool := range []string{"#1", "#2", "#3", "#4", "#5", "#6"} {
+			trace += at[0] + "," + pool + ",," + at[1] + "\n"
+		}
+	}
+	return func(pools []Pool) (Market, error) {
+		return TraceMarket("outage.csv", text(trace), pools, Told{Notice: 2 * time.Minute})
+	}
+}
+
+func TestSpotThatStartsDoesNotSendTheBackstopAway(t *testing.T) {
+	t.Parallel()
+	c := config(t, "constant:20", "model")
+	c.Market, c.For, c.Modes = outage("1h", "2h"), 4*time.Hour, []Mode{Backstop, Balance}
+	c.Row = func(r Row) error {
+		if r.At > 90*time.Minute && r.OnDemand+r.Spot < r.Target {
+			t.Fatalf("mode %s, %s: spot has come back and %d of %d units serve, %d start", r.Mode, r.At, r.OnDemand+r.Spot, r.Target, r.Starting)
+		}
+		return nil
+	}
+	mustRun(t, c)
+}
+
+func TestZonesEvenOutAfterALoss(t *testing.T) {
+	t.Parallel()
+	c := config(t, "constant:18", "model")
+	s, _, err := c.setup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _, err := build(c, s, Mixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := w.groups[0]
+	w.demand = 18
+	w.settle(c.Spec.Groups["web"])
+	spot := g.desired - g.base
+	play := func(from, to time.Duration) {
+		for now := from; now < to; now += c.Step {
+			s.events = nil
+			if now == 10*time.Minute {
+				s.take([]Event{{At: now, Pool: 0, Kind: Lost}, {At: now, Pool: 1, Kind: Lost}})
+			}
+			if now == 30*time.Minute {
+				s.take([]Event{{At: now, Pool: 0, Kind: Back}, {At: now, Pool: 1, Kind: Back}})
+			}
+			if err := w.play(now, 18); err != nil {
+				t.Fatal(err)
+			}
+			if g.live() > g.desired+max(1, g.max/10) {
+				t.Fatalf("at %s %d units run for %d", now, g.live(), g.desired)
+			}
+		}
+	}
+	play(0, 25*time.Minute)
+	if a, b := g.inZone(0), g.inZone(1)+g.inZone(2); a != 0 || b != spot {
+		t.Errorf("while a zone is down %d units run there, %d elsewhere", a, b)
+	}
+	play(25*time.Minute, 2*time.Hour)
+	for z := range 3 {
+		if n := g.inZone(z); n < spot/3 || n > (spot+2)/3 {
+			t.Errorf("an hour after its return zone %d has %d of %d units", z, n, spot)
+		}
+	}
+	launches := g.launches
+	play(2*time.Hour, 4*time.Hour)
+	if g.launches != launches {
+		t.Errorf("even zones are evened out again and again: %d launches", g.launches-launches)
+	}
+}
+
+func TestScheduledActionsFire(t *testing.T) {
+	t.Parallel()
+	c := config(t, "constant:2", "model")
+	c.Spec = mustSpec(t, sample+"    schedules: {day: {cron: '0 8 * * *', min: 12}, night: {cron: '0 20 * * *', min: 4}}\n")
+	c.Modes = []Mode{OnDemand}
+	at := map[time.Duration]int{7 * time.Hour: 4, 9 * time.Hour: 12, 19 * time.Hour: 12, 23 * time.Hour: 4}
+	c.Row = func(r Row) error {
+		if want, ok := at[r.At]; ok && r.OnDemand != want {
+			t.Errorf("at %s %d units serve, want %d", r.At, r.OnDemand, want)
+		}
+		return nil
+	}
+	mustRun(t, c)
+}
+
+// A step of demand shows when each kind of policy acts: the lag, the periods
+// and the cooldown are counted out by hand.
+func TestPoliciesActWhenAWSWould(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rules string
+		want  map[time.Duration]int // target at a time
+	}{
+		// 60 % is crossed in the minute that begins at 60m; its datapoint is due
+		// at 62m, and three of them at 64m. 10 units at 100 % become 17.
+		"tracking": {"    policies: {cpu: {track: {target: 60, predefined: ASGAverageCPUUtilization}}}\n",
+			map[time.Duration]int{63*time.Minute + 50*time.Second: 10, 64 * time.Minute: 17}},
+		// Two datapoints, due at 63m; the cooldown of 5 minutes begins when the
+		// instances serve, at 66m, and ends at 71m.
+		"simple": {"    policies: {up: {type: ChangeInCapacity, adjustment: 2}}\n    alarms: {hot: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 60, evaluation_periods: 2, policy: up}}\n",
+			map[time.Duration]int{62*time.Minute + 50*time.Second: 10, 63 * time.Minute: 12, 70*time.Minute + 50*time.Second: 12, 71 * time.Minute: 14}},
+		// 100 % is 30 over the threshold: the second step. What starts counts as
+		// there, so the same step does not ask again.
+		"steps": {"    policies: {up: {type: ChangeInCapacity, steps: [{from: 0, to: 20, adjustment: 1}, {from: 20, adjustment: 4}], warmup: 60}}\n" +
+			"    alarms: {hot: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 60, policy: up}}\n",
+			map[time.Duration]int{61*time.Minute + 50*time.Second: 10, 62 * time.Minute: 14, 65*time.Minute + 50*time.Second: 14}},
+	} {
+		file := "version: 2\nregion: us-east-1\ngroups:\n  web:\n    capacity: {min: 10, max: 80}\n    launch: {image: ami-1, type: t3.large}\n    network: {zones: [us-east-1a]}\n" + c.rules
+		cfg := config(t, "constant:5+step:by=25,at=1h", "model")
+		cfg.Spec, cfg.Modes, cfg.For = mustSpec(t, file), []Mode{OnDemand}, 90*time.Minute
+		cfg.Row = func(r Row) error {
+			if want, ok := c.want[r.At]; ok && r.Target != want {
+				t.Errorf("%s: at %s the target is %d, want %d", name, r.At, r.Target, want)
+			}
+			return nil
+		}
+		mustRun(t, cfg)
+	}
+}
+
+func TestAPromiseIsJudged(t *testing.T) {
+	t.Parallel()
+	play := func(market func([]Pool) (Market, error), p Promise) Verdict {
+		c := config(t, "constant:20", "model")
+		c.Market, c.For, c.Modes = market, 4*time.Hour, []Mode{Mixed}
+		c.Promise = func(string, autoscale.Group) (Promise, bool) { return p, true }
+		return *mustRun(t, c).Modes[0].Verdict
+	}
+	// All six pools go at once: three of them are in use.
+	if v := play(outage("1h", "2h"), Promise{Percent: 100, For: time.Hour + 3*time.Minute, Losses: 3}); !v.Kept || v.Worst.Long() != time.Hour+3*time.Minute || v.Worst.Losses != 3 {
+		t.Errorf("an hour and a boot without spot: %+v", v)
+	}
+	if v := play(outage("1h", "2h"), Promise{Percent: 100, For: time.Hour, Losses: 3}); v.Kept || v.Broken != 1 {
+		t.Errorf("longer than promised: %+v", v)
+	}
+	if v := play(outage("1h", "2h"), Promise{Percent: 90, For: 3 * time.Hour, Losses: 3}); v.Kept || v.Worst.Share < 90 {
+		t.Errorf("more than promised: %+v", v)
+	}
+	if v := play(outage("1h", "2h"), Promise{Percent: 10, For: time.Minute, Losses: 2}); !v.Kept || v.Outside != 1 {
+		t.Errorf("more pools than promised: %+v", v)
+	}
+	if v := play(outage("1h", "2h"), Promise{Percent: 10, For: time.Minute, Losses: 3, Pools: 4}); !v.Kept || v.Outside != 1 {
+		t.Errorf("fewer pools in use than promised: %+v", v)
+	}
+}
