@@ -55,6 +55,7 @@ type prover struct {
 	node  string // on the Chef server; empty as long as there is no instance
 	proof Proof
 	kept  bool // the image failed, and stays
+	gone  bool // instance, client and node are removed
 	// identity is the script that looks for traces of the builder.
 	identity string
 }
@@ -224,15 +225,18 @@ func (s *Session) markProof(ctx context.Context, result string) error {
 // and node come last: a running instance could register again.
 func (s *Session) removeProver(ctx context.Context) error {
 	p := s.prover
-	if p == nil {
+	if p == nil || p.gone {
 		return nil
 	}
 	_ = p.disconnect(ctx)
 	if err := p.terminate(ctx); err != nil {
 		return err
 	}
-	if p.node == "" {
+	if p.instance == "" {
 		return nil
+	}
+	if err := p.own(); err != nil { // a launch that was never confirmed may have registered
+		return err
 	}
 	if err := s.Chef.DeleteClient(ctx, p.node); err != nil {
 		return chefFault("deleting Chef client "+p.node, err)
@@ -241,7 +245,7 @@ func (s *Session) removeProver(ctx context.Context) error {
 		return chefFault("deleting Chef node "+p.node, err)
 	}
 	err := errors.Join(s.journal.gone(KindChefClient, p.node), s.journal.gone(KindChefNode, p.node))
-	p.node = ""
+	p.gone = err == nil
 	return err
 }
 

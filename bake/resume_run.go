@@ -160,6 +160,12 @@ func (s *Session) removeOldProver(ctx context.Context) error {
 		if err := child.terminate(ctx); err != nil {
 			return err
 		}
+		if child.instance == "" {
+			continue
+		}
+		if err := (&prover{Session: child}).own(); err != nil { // it may have registered
+			return err
+		}
 	}
 	for _, r := range s.journal.remaining() {
 		var err error

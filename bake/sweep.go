@@ -2,7 +2,6 @@ package bake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -100,7 +99,7 @@ func (s Sweeper) look(ctx context.Context, regions []string, dead map[string]old
 			}
 			all = append(all, found...)
 		}
-		found, err := s.lookAtChef(ctx)
+		found, err := s.lookAtChef(ctx, proversOf(all, dead))
 		if err != nil {
 			return nil, err
 		}
@@ -130,86 +129,56 @@ func (s Sweeper) allFound(found []Found, dead map[string]oldBake) bool {
 	return true
 }
 
-// lookAtChef finds the nodes and clients of bakes by their names. Only a node
-// can say when it expires; a client goes by its node.
-func (s Sweeper) lookAtChef(ctx context.Context) ([]Found, error) {
-	if s.Chef == nil {
-		return nil, nil
-	}
-	s.Reporter.StepProgress(lookStep, "Chef server")
-	nodes, err := s.Chef.NodeNames(ctx)
-	if err != nil {
-		return nil, chefFault("listing the Chef server's nodes", err)
-	}
-	clients, err := s.Chef.ClientNames(ctx)
-	if err != nil {
-		return nil, chefFault("listing the Chef server's clients", err)
-	}
-	expires, foreign := map[string]string{}, map[string]bool{}
-	for _, name := range nodes {
-		if bakeOfNode(name) == "" {
-			continue
-		}
-		n, err := s.Chef.Node(ctx, name)
-		if errors.Is(err, chefapi.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, chefFault("looking at Chef node "+name, err)
-		}
-		ours, _ := n.Normal["bakehouse"].(map[string]any)
-		expires[name], _ = ours["expires_at"].(string)
-		foreign[name] = ours["bake_id"] != bakeOfNode(name) // named like ours, and not ours
-	}
-	var all []Found
-	add := func(kind Kind, names []string) {
-		for _, name := range names {
-			if id := bakeOfNode(name); id != "" && !foreign[name] {
-				all = append(all, Found{Resource: Resource{Kind: kind, Name: name, ID: name}, BakeID: id, Expires: expires[name]})
-			}
-		}
-	}
-	add(KindChefClient, clients)
-	add(KindChefNode, nodes)
-	return all, nil
-}
-
 // Apply removes what the plan dooms, whatever fails on the way, then the
 // journals of the bakes of which nothing remains. The result lists what could
 // not be removed; the error is then a fault.Leftover.
 func (s Sweeper) Apply(ctx context.Context, p SweepPlan) ([]Leftover, error) {
 	start := s.Clock.Now()
 	s.Reporter.StepStarted(removeStep)
-	var all *multierror.Error
-	var left []Leftover
-	failed := map[string]bool{} // bakes of which something remains
+	done := removals{failed: map[string]bool{}}
 	doomed := p.doomed()
 	s.terminateAll(ctx, doomed) // together: each takes a while to go
-	for _, v := range doomed {
-		s.Reporter.StepProgress(removeStep, fmt.Sprintf("%s %s", v.Kind, orName(v.Resource)))
-		if err := s.remove(ctx, v.Found); err != nil {
-			all = multierror.Append(all, err)
-			left = append(left, Leftover{v.Resource, v.Remedy(v.Region)})
-			failed[v.BakeID] = true
-		}
+	s.removeEach(ctx, doomed, &done)
+	late, err := s.registeredSince(ctx, p.dead, doomed)
+	if err != nil {
+		done.all = multierror.Append(done.all, err)
 	}
+	s.removeEach(ctx, late, &done)
 	for _, id := range slices.Sorted(maps.Keys(p.dead)) {
-		if b := p.dead[id]; !failed[id] && s.sees(b) {
+		if b := p.dead[id]; err == nil && !done.failed[id] && s.sees(b) {
 			if err := b.forget(); err != nil {
-				all = multierror.Append(all, err)
+				done.all = multierror.Append(done.all, err)
 			}
 		}
 	}
-	err := flat(all)
+	err = flat(done.all)
 	s.Reporter.StepDone(removeStep, s.Clock.Now().Sub(start), err)
 	if err == nil {
 		return nil, nil
 	}
 	lines := ""
-	for _, l := range left {
+	for _, l := range done.left {
 		lines += fmt.Sprintf("\n  left behind: %s %s (remove: %s)", l.Kind, orName(l.Resource), l.Command)
 	}
-	return left, fault.Newf(fault.Leftover, "remove what is listed with the commands beside it, or sweep again", "sweeping: %w%s", err, lines)
+	return done.left, fault.Newf(fault.Leftover, "remove what is listed with the commands beside it, or sweep again", "sweeping: %w%s", err, lines)
+}
+
+// removals is what came of removing.
+type removals struct {
+	all    *multierror.Error
+	left   []Leftover
+	failed map[string]bool // bakes of which something remains
+}
+
+func (s Sweeper) removeEach(ctx context.Context, doomed []Found, done *removals) {
+	for _, f := range doomed {
+		s.Reporter.StepProgress(removeStep, fmt.Sprintf("%s %s", f.Kind, orName(f.Resource)))
+		if err := s.remove(ctx, f); err != nil {
+			done.all = multierror.Append(done.all, err)
+			done.left = append(done.left, Leftover{f.Resource, f.Remedy(f.Region)})
+			done.failed[f.BakeID] = true
+		}
+	}
 }
 
 // sees says whether the sweep looked everywhere a bake made things: without

@@ -46,15 +46,15 @@ func (p SweepPlan) Empty() bool { return len(p.doomed()) == 0 && len(p.Journals)
 
 // doomed lists what is to be removed, in the order of removal: what uses
 // something goes before what it uses.
-func (p SweepPlan) doomed() []Verdict {
+func (p SweepPlan) doomed() []Found {
 	order := []Kind{KindInstance, KindImage, KindSnapshot, KindVolume, KindSecurityGroup, KindChefClient, KindChefNode}
-	var out []Verdict
+	var out []Found
 	for _, v := range p.Verdicts {
 		if v.Remove {
-			out = append(out, v)
+			out = append(out, v.Found)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Verdict) int {
+	slices.SortStableFunc(out, func(a, b Found) int {
 		return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
 	})
 	return out

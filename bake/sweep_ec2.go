@@ -144,7 +144,7 @@ func (l *looker) groups(ctx context.Context) error {
 
 // terminateAll asks for the end of every doomed instance at once. Failures
 // show again when each is removed.
-func (s Sweeper) terminateAll(ctx context.Context, doomed []Verdict) {
+func (s Sweeper) terminateAll(ctx context.Context, doomed []Found) {
 	for _, v := range doomed {
 		if v.Kind == KindInstance {
 			_, _ = s.EC2(v.Region).TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{v.ID}})

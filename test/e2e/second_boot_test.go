@@ -14,9 +14,9 @@ import (
 )
 
 // inSecondBoot fails until a builder is up again after its snapshots, and then
-// says how its agent stands. The scrub's mark is on a tmpfs: where the agent is
-// installed and the mark is not there, this is another boot.
-const inSecondBoot = `test -x /usr/local/bin/boot-agent && ! test -e /run/bakehouse/scrubbed &&
+// says how its agent stands. The bake works in a tmpfs: where the agent is
+// installed and that folder is not there, this is another boot.
+const inSecondBoot = `test -x /usr/local/bin/boot-agent && ! test -e /run/bakehouse &&
 test -e /run/cloud-init/result.json && systemctl is-active multi-user.target >/dev/null || exit 1
 sleep 1
 ls -A /etc/bakehouse
