@@ -96,9 +96,9 @@ func (s *Session) findGroup(ctx context.Context) (string, error) {
 	return aws.ToString(out.SecurityGroups[0].GroupId), nil
 }
 
-// endTime is what EC2 takes at least to end an instance. Before that there is
-// no use in deleting what the instance uses.
-const endTime = time.Second
+// endTime is what EC2 takes at least to end an instance (half a minute is
+// usual). Before that there is no use in deleting what the instance uses.
+const endTime = 2 * time.Second
 
 // removeGroup deletes our group. EC2 refuses as long as the builder's interface
 // uses it, so this is also the wait for the builder's end, which takes EC2 half
@@ -123,7 +123,7 @@ func (s *Session) removeGroup(ctx context.Context) error {
 	if err := s.Clock.Sleep(ctx, endTime-min(endTime, s.Clock.Now().Sub(s.ending))); err != nil {
 		return err
 	}
-	err := poll(ctx, s.Clock, pace{First: time.Second, Max: 10 * time.Second}, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, s.Clock, pace{First: 2 * time.Second, Max: 10 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		_, err := s.EC2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
 		if err == nil {
