@@ -44,7 +44,7 @@ func WaitRefreshes(ctx context.Context, w World, ids map[string]string, wish str
 		case ctx.Err() != nil:
 			return l.all(), l.left(context.Cause(ctx))
 		case err != nil:
-			if lost++; lost == maxLostLooks || !awserr.IsThrottle(err) && !awserr.IsLost(err) {
+			if lost++; lost == maxLostLooks || !Passing(err) {
 				return l.all(), l.left(refused("looking at refreshes", err))
 			}
 		case over:
@@ -59,6 +59,13 @@ func WaitRefreshes(ctx context.Context, w World, ids map[string]string, wish str
 			return l.all(), l.left(context.Cause(ctx))
 		}
 	}
+}
+
+// Passing says that a failed look may well succeed the next time: AWS was too
+// busy, or no whole answer came. What AWS refuses, such as for missing rights,
+// is not passing.
+func Passing(err error) bool {
+	return awserr.IsThrottle(err) || awserr.IsLost(err) || awserr.Code(err) == ""
 }
 
 // refreshWait is one wait under way.

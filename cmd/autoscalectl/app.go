@@ -38,8 +38,9 @@ type deps struct {
 
 func newApp(d deps) *cli.App {
 	return &cli.App{
-		Name:  "autoscalectl",
-		Usage: "make Auto Scaling groups match one file",
+		Name:     "autoscalectl",
+		Metadata: map[string]any{cliapp.SignalText: "stopping after the call under way (again to end at once)"},
+		Usage:    "make Auto Scaling groups match one file",
 		Description: "The file (autoscale.yaml) describes every group whole; what it leaves out is left alone, an empty list means none.\n" +
 			"`autoscalectl [FILE]` is `autoscalectl apply [FILE]`. plan says what apply would do, and why.\n" +
 			"docs/autoscale.md shows both formats of the file.",

@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/autoscale"
-	"bakehouse/internal/awserr"
 	"bakehouse/internal/cliapp"
 )
 
@@ -76,7 +75,7 @@ func (v *watcher) run(ctx context.Context) error {
 			if err := v.show(all); err != nil {
 				return err
 			}
-		case awserr.IsThrottle(err) || awserr.IsLost(err):
+		case autoscale.Passing(err):
 			pause = min(2*pause, watchMost)
 			v.complain(err, pause)
 		default:

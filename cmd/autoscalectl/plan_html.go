@@ -25,16 +25,19 @@ type planView struct {
 	Signs        map[string]int
 	Groups       []groupView
 	Total        string
+	Warnings     []autoscale.Warning
+	Promises     []autoscale.Promise
 }
 
 // groupView is one group's changes.
 type groupView struct {
-	Name    string
+	Name    string // as AWS has it
+	Heading string
 	Changes []autoscale.Change
 }
 
 func viewOf(p planned, at time.Time) planView {
-	v := planView{File: p.file, Region: p.spec.Region, At: at.UTC(), Total: "Nothing to change"}
+	v := planView{File: p.file, Region: p.spec.Region, At: at.UTC(), Total: "Nothing to change", Warnings: p.plan.Warnings, Promises: p.plan.Promises}
 	v.Signs, _ = tallyOf(p.plan)
 	if !p.plan.Empty() {
 		v.Total = total(p.plan)
@@ -42,7 +45,7 @@ func viewOf(p planned, at time.Time) planView {
 	for _, c := range p.plan.Changes {
 		i := slices.IndexFunc(v.Groups, func(g groupView) bool { return g.Name == c.Group })
 		if i < 0 {
-			v.Groups = append(v.Groups, groupView{Name: c.Group})
+			v.Groups = append(v.Groups, groupView{Name: c.Group, Heading: heading(c)})
 			i = len(v.Groups) - 1
 		}
 		v.Groups[i].Changes = append(v.Groups[i].Changes, c)

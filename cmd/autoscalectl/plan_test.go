@@ -20,6 +20,15 @@ func (d *desk) change(old, new string) {
 	d.write(strings.ReplaceAll(string(b), old, new))
 }
 
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 func TestThePlanCountsWhatItDoes(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

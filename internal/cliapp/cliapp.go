@@ -91,7 +91,7 @@ func Main(newApp func(Process) *cli.App) int {
 // it says that something was left behind (fault.Leftover, fault.Unpublished);
 // one that succeeds all the same ends with 0.
 func Run(ctx context.Context, p Process, app *cli.App, signals <-chan os.Signal) int {
-	ctx, stop := watch(ctx, p.Stderr, app.Name, signals)
+	ctx, stop := watch(ctx, p.Stderr, app, signals)
 	defer stop()
 	asJSON := new(bool)
 	prepare(app, p, asJSON)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"bakehouse/internal/fault"
 )
 
@@ -43,10 +45,21 @@ func (s *Signal) name() string {
 // make or a CI agent passes it on), and that must not abandon the clean-up.
 const repeatGrace = 2 * time.Second
 
+// SignalText is the key of App.Metadata for what a tool says that it does on
+// the first signal, when that is not cleaning up.
+const SignalText = "signal"
+
+func onSignal(app *cli.App) string {
+	if text, ok := app.Metadata[SignalText].(string); ok {
+		return text
+	}
+	return "cleaning up (again to abandon that)"
+}
+
 // watch ends the returned context on the first signal. After repeatGrace the
 // signals get their default action back: whoever insists kills the process.
 // stop ends the watching.
-func watch(parent context.Context, out io.Writer, tool string, signals <-chan os.Signal) (ctx context.Context, stop func()) {
+func watch(parent context.Context, out io.Writer, app *cli.App, signals <-chan os.Signal) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	done := make(chan struct{})
 	ended := make(chan struct{})
@@ -57,7 +70,7 @@ func watch(parent context.Context, out io.Writer, tool string, signals <-chan os
 			return
 		case s := <-signals:
 			sig := &Signal{Sig: s}
-			fmt.Fprintf(out, "%s: %s: cleaning up (again to abandon that)\n", tool, sig)
+			fmt.Fprintf(out, "%s: %s: %s\n", app.Name, sig, onSignal(app))
 			cancel(sig)
 		}
 		select {
