@@ -131,7 +131,7 @@ func (l *refreshWait) look(ctx context.Context, name string) (RefreshStatus, err
 func (l *refreshWait) activities(ctx context.Context, name string, r RefreshStatus) (told bool, err error) {
 	from := l.from
 	if !r.Start.IsZero() {
-		from = r.Start.Add(-time.Second) // times have whole seconds
+		from = r.Start.Truncate(time.Second)
 	}
 	out, err := l.w.Groups.DescribeScalingActivities(ctx, &as.DescribeScalingActivitiesInput{AutoScalingGroupName: &name, MaxRecords: ptr(int32(pageSize))})
 	if err != nil {

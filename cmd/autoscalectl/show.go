@@ -83,6 +83,10 @@ func showPlan(w io.Writer, p painter, plan autoscale.Plan, nothing string) error
 		s := sign(c)
 		fmt.Fprintf(&b, "  %s %s: %s\n", p.in(signColor(s), s+" "+string(c.Kind)), c.Name, p.in(dim, c.Reason))
 		for _, f := range c.Fields {
+			if c.Kind == autoscale.StartRefresh && f.Before == "" {
+				showField(&b, p, "+", f) // a setting, not a change
+				continue
+			}
 			showField(&b, p, s, f)
 		}
 	}
@@ -97,13 +101,13 @@ func showPlan(w io.Writer, p painter, plan autoscale.Plan, nothing string) error
 
 // showField shows a field: its value where something is new or goes, both
 // values where it changes, the lines that differ where it is a text.
-func showField(b *strings.Builder, p painter, sign string, f autoscale.Field) {
+func showField(b *strings.Builder, p painter, s string, f autoscale.Field) {
 	if f.Note != "" {
 		defer fmt.Fprintf(b, "        %s\n", p.in(dim, f.Note))
 	}
 	if !strings.Contains(f.Before+f.After, "\n") {
-		if sign != "~" && (f.Before == "" || f.After == "") {
-			fmt.Fprintf(b, "      %s: %s\n", f.Path, p.in(signColor(sign), f.Before+f.After))
+		if s != "~" && (f.Before == "" || f.After == "") {
+			fmt.Fprintf(b, "      %s: %s\n", f.Path, p.in(signColor(s), f.Before+f.After))
 			return
 		}
 		fmt.Fprintf(b, "      %s: %s -> %s\n", f.Path, p.in(red, orNone(f.Before)), p.in(green, orNone(f.After)))

@@ -145,7 +145,7 @@ func details(b *strings.Builder, p painter, s autoscale.GroupStatus, activities 
 		return
 	}
 	for _, a := range s.Activities[:min(recent, len(s.Activities))] {
-		fmt.Fprintf(b, "  %s\n", activityLine(p, a))
+		fmt.Fprintf(b, "  %s %s\n", a.Start.UTC().Format("15:04:05"), activityLine(p, a))
 	}
 	if more := len(s.Activities) - recent; more > 0 {
 		fmt.Fprintf(b, "  %s\n", p.in(dim, fmt.Sprintf("and %d older; --output json lists them", more)))
@@ -164,9 +164,9 @@ func refreshLine(r autoscale.RefreshStatus) string {
 	return text
 }
 
-// activityLine is one activity: when, what, how it went, and why.
+// activityLine is one activity: what, how it went, and why.
 func activityLine(p painter, a autoscale.Activity) string {
-	line := a.Start.UTC().Format("15:04:05") + " " + what(a) + ", "
+	line := what(a) + ", "
 	switch a.Status {
 	case "Successful":
 		return line + p.in(green, "done") + " (" + string(a.Why) + ")"

@@ -54,6 +54,9 @@ func (d deps) targetsOf(c *cli.Context) (targets, error) {
 	}
 	s, err := d.load(t.common)
 	if err != nil {
+		if _, absent := os.Stat(t.file); absent != nil && file == "" {
+			return t, cliapp.Usagef("there is no %s here: give FILE, or GROUP... and --region, or --all and --region", defaultFile)
+		}
 		return t, err
 	}
 	if given := d.flagged("region"); given && t.region != s.Region {
