@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bakehouse/internal/awserr"
-	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -101,7 +100,10 @@ func refused(what string, err error) error {
 	if awserr.IsAuth(err) {
 		next = "give the caller the rights listed in docs/iam/autoscalectl.json"
 	}
-	return fault.Newf(fault.AWS, next, "%s: %w", what, awsfault.Brief(err))
+	if unreached(err) {
+		next = "check that the region's endpoint can be reached from here, then run it again"
+	}
+	return fault.Newf(fault.AWS, next, "%s: %w", what, brief(err))
 }
 
 // reader is one observation under way.

@@ -137,3 +137,33 @@ func TestWarningsAreOnThePage(t *testing.T) {
 		t.Errorf("the page has no warnings, the plan has %s", warning)
 	}
 }
+
+func TestWithoutAnAnswerTheErrorSaysFromWhom(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.url = "http://127.0.0.1:1"
+	for _, args := range [][]string{{"plan", "FILE"}, {"apply", "--yes", "FILE"}, {"status", "FILE"}, {"prune", "FILE"}, {"refresh", "web", "FILE"}, {"destroy", "--region", "us-east-1", "web"}, {"import", "--region", "us-east-1", "web"}} {
+		code, _, errs := d.run(args...)
+		if code != 5 || strings.Count(errs, "\n") > 3 || !strings.Contains(errs, "no answer from http://127.0.0.1:1/") || strings.Contains(errs, "StatusCode") || !strings.Contains(errs, "next: check that the region's endpoint can be reached") {
+			t.Errorf("%v ends with %d:\n%s", args, code, errs)
+		}
+	}
+}
+
+func TestWithoutRightsTheErrorSaysWhichFile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		action string
+		args   []string
+	}{
+		{"DescribeAutoScalingGroups", []string{"plan", "FILE"}}, {"DescribeLaunchTemplateVersions", []string{"plan", "FILE"}}, {"DescribeScalingActivities", []string{"status", "FILE"}},
+		{"DescribeInstanceRefreshes", []string{"refresh", "--replace-all", "web", "FILE"}}, {"StartInstanceRefresh", []string{"refresh", "--replace-all", "--yes", "web", "FILE"}}, {"DescribeAlarms", []string{"destroy", "--region", "us-east-1", "web"}},
+	} {
+		d := newDesk(t)
+		d.want(0, "", "apply", "--yes", "FILE")
+		d.aws.Fail(c.action, "AccessDenied")
+		if code, _, errs := d.run(c.args...); code != 5 || !strings.Contains(errs, "AccessDenied") || !strings.Contains(errs, "docs/iam/autoscalectl.json") {
+			t.Errorf("%s denied to %v: %d\n%s", c.action, c.args, code, errs)
+		}
+	}
+}
