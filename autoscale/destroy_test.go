@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
 	"bakehouse/internal/fault"
 )
@@ -102,5 +104,30 @@ func TestBlockers(t *testing.T) {
 	err := blocked("pruning", append(Blockers(g, nil, nil), Blockers(g, nil, nil)...))
 	if err == nil || err.Error() != "pruning web: 6 things are in the way" || blocked("x", nil) != nil {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestDestroyLeavesAnAlarmThatAnotherGroupNeeds(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	ctx := context.Background()
+	arn := map[string]string{}
+	for _, group := range []string{"web", "api"} {
+		c.apply(strings.Replace(base, "web:", group+":", 1))
+		out, err := c.as.PutScalingPolicy(ctx, &as.PutScalingPolicyInput{AutoScalingGroupName: &group, PolicyName: aws.String("up"), AdjustmentType: aws.String("ChangeInCapacity"), ScalingAdjustment: aws.Int32(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		arn[group] = *out.PolicyARN
+	}
+	for name, actions := range map[string][]string{"web|shared": {arn["web"], arn["api"]}, "web|own": {arn["web"], "arn:aws:sns:us-east-1:1:ops"}} {
+		if _, err := c.w.Alarms.PutMetricAlarm(ctx, &cloudwatch.PutMetricAlarmInput{AlarmName: &name, AlarmActions: actions, Namespace: aws.String("X"), MetricName: aws.String("Y"), Statistic: "Sum", Period: aws.Int32(60),
+			ComparisonOperator: "GreaterThanThreshold", EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := DestroyGroup(ctx, c.w, "us-east-1", "web", false)
+	if err != nil || len(p.Changes) != 2 || p.Changes[0].Name != "web|own" {
+		t.Errorf("destroy plans %s, %v", summary(p), err)
 	}
 }

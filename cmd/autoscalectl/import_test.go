@@ -161,6 +161,40 @@ func handMade() map[string]func(h hand) {
 						Dimensions: []astypes.MetricDimension{{Name: aws.String("QueueName"), Value: aws.String("jobs")}}}}},
 					{Id: aws.String("e1"), Expression: aws.String("m1 / 2"), ReturnData: aws.Bool(true)}}}}})
 		},
+		"warm pool": func(h hand) {
+			h.group(as.CreateAutoScalingGroupInput{})
+			must[*as.PutWarmPoolOutput](h)(h.as.PutWarmPool(ctx, &as.PutWarmPoolInput{AutoScalingGroupName: web, MinSize: aws.Int32(2), MaxGroupPreparedCapacity: aws.Int32(4), PoolState: "Hibernated",
+				InstanceReusePolicy: &astypes.InstanceReusePolicy{ReuseOnScaleIn: aws.Bool(true)}}))
+		},
+		"traffic sources": func(h hand) {
+			h.group(as.CreateAutoScalingGroupInput{TrafficSources: []astypes.TrafficSourceIdentifier{{Identifier: aws.String("arn:aws:vpc-lattice:us-east-1:123456789012:targetgroup/tg-0123456789abcdef0"), Type: aws.String("vpc-lattice")}}})
+		},
+		"types by attributes": func(h hand) {
+			h.group(as.CreateAutoScalingGroupInput{MixedInstancesPolicy: &astypes.MixedInstancesPolicy{LaunchTemplate: &astypes.LaunchTemplate{LaunchTemplateSpecification: of("2"), Overrides: []astypes.LaunchTemplateOverrides{
+				{InstanceRequirements: &astypes.InstanceRequirements{VCpuCount: &astypes.VCpuCountRequest{Min: aws.Int32(2), Max: aws.Int32(8)}, MemoryMiB: &astypes.MemoryMiBRequest{Min: aws.Int32(4096)},
+					CpuManufacturers: []astypes.CpuManufacturer{"amd"}, BurstablePerformance: "excluded"}}}}}})
+		},
+		"a predictive policy": func(h hand) {
+			h.group(as.CreateAutoScalingGroupInput{})
+			h.policy(as.PutScalingPolicyInput{PolicyName: aws.String("web|forecast"), PolicyType: aws.String("PredictiveScaling"), PredictiveScalingConfiguration: &astypes.PredictiveScalingConfiguration{Mode: "ForecastOnly",
+				MetricSpecifications: []astypes.PredictiveScalingMetricSpecification{{TargetValue: aws.Float64(40), PredefinedMetricPairSpecification: &astypes.PredictiveScalingPredefinedMetricPair{PredefinedMetricType: "ASGCPUUtilization"}}}}})
+		},
+		"a template with disks and interfaces": func(h hand) {
+			must[*ec2.CreateLaunchTemplateOutput](h)(h.ec2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: aws.String("web"), LaunchTemplateData: &ec2types.RequestLaunchTemplateData{
+				ImageId: aws.String("ami-1"), InstanceType: "t3.small", EbsOptimized: aws.Bool(true),
+				BlockDeviceMappings: []ec2types.LaunchTemplateBlockDeviceMappingRequest{{DeviceName: aws.String("/dev/sda1"), Ebs: &ec2types.LaunchTemplateEbsBlockDeviceRequest{VolumeSize: aws.Int32(20), VolumeType: "gp3",
+					Encrypted: aws.Bool(true), DeleteOnTermination: aws.Bool(true)}}},
+				NetworkInterfaces: []ec2types.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{{DeviceIndex: aws.Int32(0), AssociatePublicIpAddress: aws.Bool(false), Groups: []string{"sg-12345678"}}},
+				TagSpecifications: []ec2types.LaunchTemplateTagSpecificationRequest{{ResourceType: "volume", Tags: []ec2types.Tag{{Key: aws.String("Team"), Value: aws.String("shop")}}}}}}))
+			h.group(as.CreateAutoScalingGroupInput{LaunchTemplate: &astypes.LaunchTemplateSpecification{LaunchTemplateName: aws.String("web"), Version: aws.String("1")}})
+		},
+		"odd names": func(h hand) {
+			h.group(as.CreateAutoScalingGroupInput{Tags: []astypes.Tag{{Key: aws.String("yes"), Value: aws.String("")}, {Key: aws.String("a:b/c"), Value: aws.String("true"), PropagateAtLaunch: aws.Bool(true)}}})
+			arn := h.policy(as.PutScalingPolicyInput{PolicyName: aws.String("web|on|off"), AdjustmentType: aws.String("ExactCapacity"), ScalingAdjustment: aws.Int32(0)})
+			h.alarm(cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("web|null: ~"), AlarmActions: []string{arn}, Metrics: []cwtypes.MetricDataQuery{
+				{Id: aws.String("m1"), ReturnData: aws.Bool(false), MetricStat: &cwtypes.MetricStat{Stat: aws.String("Sum"), Period: aws.Int32(60), Metric: &cwtypes.Metric{Namespace: aws.String("A"), MetricName: aws.String("B")}}},
+				{Id: aws.String("e1"), Expression: aws.String("m1 * 2"), ReturnData: aws.Bool(true)}}})
+		},
 		"an alarm that no file can say": func(h hand) {
 			h.group(as.CreateAutoScalingGroupInput{})
 			h.policy(simple())
