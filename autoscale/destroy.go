@@ -147,7 +147,7 @@ func doom(ctx context.Context, w World, region string, names []string, reason st
 		p.Changes = append(p.Changes, deletion(name, live, reason)...)
 		for i := range p.Changes {
 			if p.Changes[i].Group == name {
-				p.Changes[i].PartOf = val(live.PartOf)
+				p.Changes[i].PartOf, p.Changes[i].Region = val(live.PartOf), region
 			}
 		}
 	}

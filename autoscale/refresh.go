@@ -106,6 +106,9 @@ func PlanRefresh(ctx context.Context, w World, s Spec, names []string, opt Refre
 			return p, err
 		}
 	}
+	for i := range p.Changes {
+		p.Changes[i].Region = s.Region
+	}
 	return p, nil
 }
 

@@ -185,7 +185,7 @@ func (l *refreshWait) verdict(wish string) error {
 // PlanEndRefresh plans to cancel the running refreshes of groups, or to roll
 // them back. A group without one, or one that has nowhere to go back to, is a
 // fault.Check. The ids are those of the refreshes.
-func PlanEndRefresh(ctx context.Context, w World, names []string, back bool) (RefreshPlan, error) {
+func PlanEndRefresh(ctx context.Context, w World, region string, names []string, back bool) (RefreshPlan, error) {
 	p := RefreshPlan{ids: map[string]string{}}
 	raw, names, err := withHalves(ctx, w, names)
 	if err != nil {
@@ -193,7 +193,7 @@ func PlanEndRefresh(ctx context.Context, w World, names []string, back bool) (Re
 	}
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		if _, there := raw[name]; !there {
-			return p, fault.Newf(fault.Check, "check the name and the region", "ending the refresh of %s: there is no such group", name)
+			return p, fault.Newf(fault.Check, "check the name and the region "+region, "ending the refresh of %s: there is no such group", name)
 		}
 		last, err := lastRefresh(ctx, w, name)
 		switch {
@@ -208,7 +208,7 @@ func PlanEndRefresh(ctx context.Context, w World, names []string, back bool) (Re
 			continue
 		}
 		p.ids[name] = last.ID
-		c := Change{Group: name, Kind: CancelRefresh, Name: last.ID, Reason: "you asked for it; replaced instances stay replaced", Fields: []Field{{Path: "refresh", Before: fmt.Sprintf("%s %d %%", last.Status, last.Percent), After: "Cancelled"}}}
+		c := Change{Region: region, Group: name, Kind: CancelRefresh, Name: last.ID, Reason: "you asked for it; replaced instances stay replaced", Fields: []Field{{Path: "refresh", Before: fmt.Sprintf("%s %d %%", last.Status, last.Percent), After: "Cancelled"}}}
 		c.do = func(ctx context.Context, r *run) error {
 			_, err := r.w.Groups.CancelInstanceRefresh(ctx, &as.CancelInstanceRefreshInput{AutoScalingGroupName: &name})
 			return err

@@ -142,7 +142,7 @@ func seconds(c *cli.Context, name string) *int {
 func (r *refresh) plan(ctx context.Context) error {
 	var err error
 	if r.cancel || r.back {
-		r.p, err = autoscale.PlanEndRefresh(ctx, r.w, r.t.names, r.back)
+		r.p, err = autoscale.PlanEndRefresh(ctx, r.w, r.t.region, r.t.names, r.back)
 		return err
 	}
 	s := autoscale.Spec{Region: r.t.region}
