@@ -81,6 +81,11 @@ func (c *checker) group(at, name string, g Group, region string) {
 	if g.Balancing != nil {
 		c.balancing(at+".load_balancing", *g.Balancing)
 	}
+	if r := g.Refresh; r != nil {
+		if path, err := (RefreshOptions{}).Under(r).wrong(); err != nil {
+			c.say(at+".refresh."+path, "%v", err)
+		}
+	}
 	if p := g.WarmPool; p != nil && val(p.None) && *p != (WarmPool{None: p.None}) {
 		c.say(at+".warm_pool.none", "there is either a warm pool or none")
 	}

@@ -28,6 +28,7 @@ type Group struct {
 	Schedules     map[string]Schedule `yaml:"schedules" aws:"-" doc:"scheduled actions, by name"`
 	Hooks         map[string]Hook     `yaml:"hooks" aws:"-" doc:"lifecycle hooks, by name"`
 	WarmPool      *WarmPool           `yaml:"warm_pool" aws:"-" doc:"instances that are made ready before they are needed; none takes the pool away"`
+	Refresh       *RefreshSettings    `yaml:"refresh" aws:"-" doc:"how autoscalectl refresh replaces instances; no part of the group in AWS"`
 	Notifications map[string][]string `yaml:"notifications" aws:"-" doc:"events to send, such as autoscaling:EC2_INSTANCE_LAUNCH, by the topic's ARN"`
 	Protection    *Protection         `yaml:"protection" doc:"what may not simply be ended"`
 	ServiceRole   *string             `yaml:"service_role" aws:"ServiceLinkedRoleARN" doc:"ARN of the service-linked role that acts for the group"`

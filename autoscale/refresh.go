@@ -90,13 +90,16 @@ func PlanRefresh(ctx context.Context, w World, s Spec, names []string, opt Refre
 		if !there {
 			return p, fault.Newf(fault.Check, "check the name and the region "+s.Region, "refreshing %s: there is no such group", name)
 		}
-		r := refresher{name: name, raw: g, live: o.Groups[name], o: o, opt: opt, plan: &p}
+		r := refresher{name: name, raw: g, live: o.Groups[name], o: o, opt: opt.Under(s.Groups[name].Refresh), plan: &p}
 		if _, described := s.Groups[name]; described && opt.Version == "" {
 			one := sub
 			one.Groups = map[string]Group{name: s.Groups[name]}
 			if err := r.aim(one); err != nil {
 				return p, err
 			}
+		}
+		if err := r.opt.Check(); err != nil { // of the file and the options together
+			return p, err
 		}
 		last, err := lastRefresh(ctx, w, name)
 		if err != nil {

@@ -24,6 +24,7 @@ func sdkCalls() []call {
 		{reflect.TypeFor[as.UpdateAutoScalingGroupInput](), reflect.TypeFor[Group]()},
 		{reflect.TypeFor[ec2types.RequestLaunchTemplateData](), reflect.TypeFor[Launch]()},
 		{reflect.TypeFor[as.PutWarmPoolInput](), reflect.TypeFor[WarmPool]()},
+		{reflect.TypeFor[astypes.RefreshPreferences](), reflect.TypeFor[RefreshSettings]()},
 		{reflect.TypeFor[as.PutScalingPolicyInput](), reflect.TypeFor[Policy]()},
 		{reflect.TypeFor[cloudwatch.PutMetricAlarmInput](), reflect.TypeFor[Alarm]()},
 		{reflect.TypeFor[as.PutScheduledUpdateGroupActionInput](), reflect.TypeFor[Schedule]()},

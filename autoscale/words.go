@@ -22,6 +22,8 @@ func counterpart(t reflect.Type) (reflect.Type, bool) {
 		return reflect.TypeFor[ec2types.RequestLaunchTemplateData](), true
 	case reflect.TypeFor[WarmPool]():
 		return reflect.TypeFor[as.PutWarmPoolInput](), true
+	case reflect.TypeFor[RefreshSettings]():
+		return reflect.TypeFor[astypes.RefreshPreferences](), true
 	case reflect.TypeFor[Policy]():
 		return reflect.TypeFor[as.PutScalingPolicyInput](), true
 	case reflect.TypeFor[Alarm]():

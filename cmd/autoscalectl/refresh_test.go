@@ -219,3 +219,22 @@ func TestARollbackHasSomewhereToGoAfterAnApply(t *testing.T) {
 		t.Errorf("after the rollback the group and its instances are on %s", got)
 	}
 }
+
+func TestTheFileSaysHowToRefresh(t *testing.T) {
+	t.Parallel()
+	d, _ := fleet(t)
+	d.change("    hooks: {}\n", "    hooks: {}\n    refresh: {min_healthy: 50, max_healthy: 150, warmup: 9, checkpoints: [50], checkpoint_delay: 60, auto_rollback: true, alarms: [a], standby: Ignore}\n")
+	d.want(0, "2 changes", "plan", "FILE") // the launch template's, none of the refresh
+	d.want(2, "--max-healthy: 150 is more than 100 over the least, 10", "refresh", "--min-healthy", "10", "web", "FILE")
+	d.want(0, "", "refresh", "--yes", "--warmup", "7s", "web", "FILE")
+	p := d.refreshed()[0].Preferences
+	if *p.MinHealthyPercentage != 50 || *p.MaxHealthyPercentage != 150 || *p.InstanceWarmup != 7 || !slices.Equal(p.CheckpointPercentages, []int32{50, 100}) || *p.CheckpointDelay != 60 || !*p.AutoRollback ||
+		!slices.Equal(p.AlarmSpecification.Alarms, []string{"a"}) || p.StandbyInstances != "Ignore" {
+		t.Errorf("preferences are %+v", p)
+	}
+	d.change("min_healthy: 50", "min_healthy: 500")
+	d.want(2, "groups.web.refresh.min_healthy: 500: want 0 to 100", "validate", "FILE")
+	d.change("min_healthy: 500", "min_healthy: 50")
+	d.change("standby: Ignore", "standby: Kill")
+	d.want(2, "groups.web.refresh.standby: Kill: want Wait, Ignore or Terminate", "validate", "FILE")
+}
