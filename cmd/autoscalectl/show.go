@@ -26,8 +26,10 @@ func sign(c autoscale.Change) string {
 			return "-"
 		}
 	}
-	if strings.HasPrefix(string(c.Kind), "create") || strings.HasPrefix(string(c.Kind), "put") && fresh(c.Fields) {
-		return "+"
+	for _, giving := range []string{"create", "put", "attach", "enable"} {
+		if strings.HasPrefix(string(c.Kind), giving) && (giving == "create" || fresh(c.Fields)) {
+			return "+"
+		}
 	}
 	return "~"
 }
