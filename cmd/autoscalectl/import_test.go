@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -99,8 +100,7 @@ func simple() as.PutScalingPolicyInput {
 // handMade are kinds of groups, by what is special about them.
 func handMade() map[string]func(h hand) {
 	ctx := context.Background()
-	web := aws.String("web")
-	return map[string]func(h hand){
+	out := map[string]func(h hand){
 		"plain":           func(h hand) { h.group(as.CreateAutoScalingGroupInput{}) },
 		"latest version":  func(h hand) { h.group(as.CreateAutoScalingGroupInput{LaunchTemplate: of("$Latest")}) },
 		"default version": func(h hand) { h.group(as.CreateAutoScalingGroupInput{LaunchTemplate: of("$Default")}) },
@@ -125,6 +125,17 @@ func handMade() map[string]func(h hand) {
 				InstanceMaintenancePolicy: &astypes.InstanceMaintenancePolicy{MinHealthyPercentage: aws.Int32(90), MaxHealthyPercentage: aws.Int32(120)},
 				Tags:                      []astypes.Tag{{Key: aws.String("Name"), Value: aws.String("a: b #c"), PropagateAtLaunch: aws.Bool(true)}, {Key: aws.String("Cost"), Value: aws.String("007"), PropagateAtLaunch: aws.Bool(false)}}})
 		},
+	}
+	maps.Copy(out, withParts())
+	maps.Copy(out, withRareThings())
+	return out
+}
+
+// withParts are groups with things that have calls of their own.
+func withParts() map[string]func(h hand) {
+	ctx := context.Background()
+	web := aws.String("web")
+	return map[string]func(h hand){
 		"hooks": func(h hand) {
 			h.group(as.CreateAutoScalingGroupInput{LifecycleHookSpecificationList: []astypes.LifecycleHookSpecification{{LifecycleHookName: aws.String("in"), LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_LAUNCHING"),
 				HeartbeatTimeout: aws.Int32(60), DefaultResult: aws.String("ABANDON"), NotificationMetadata: aws.String(`{"a": 1}`)}}})
@@ -161,6 +172,14 @@ func handMade() map[string]func(h hand) {
 						Dimensions: []astypes.MetricDimension{{Name: aws.String("QueueName"), Value: aws.String("jobs")}}}}},
 					{Id: aws.String("e1"), Expression: aws.String("m1 / 2"), ReturnData: aws.Bool(true)}}}}})
 		},
+	}
+}
+
+// withRareThings are groups with what few people use.
+func withRareThings() map[string]func(h hand) {
+	ctx := context.Background()
+	web := aws.String("web")
+	return map[string]func(h hand){
 		"warm pool": func(h hand) {
 			h.group(as.CreateAutoScalingGroupInput{})
 			must[*as.PutWarmPoolOutput](h)(h.as.PutWarmPool(ctx, &as.PutWarmPoolInput{AutoScalingGroupName: web, MinSize: aws.Int32(2), MaxGroupPreparedCapacity: aws.Int32(4), PoolState: "Hibernated",
