@@ -3,9 +3,10 @@ package deploy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"bakehouse/internal/fault"
 	"bakehouse/release/waves"
@@ -167,16 +168,22 @@ func (w *pulling) gates(ctx context.Context, v waves.Verdict) error {
 // note brings r and the board to what the verdict shows.
 func (w *pulling) note(ctx context.Context, v waves.Verdict) error {
 	changed := false
-	for i := range w.r.Waves {
-		if i > v.Wave {
-			break
-		}
+	for i := range w.r.Waves[:min(v.Wave+1, len(w.r.Waves))] {
 		w.show(i)
+		var moved []*HostRun
 		for h := range w.r.Waves[i].Hosts {
-			if w.settle(ctx, i, &w.r.Waves[i].Hosts[h], v) {
-				changed = true
+			if one := &w.r.Waves[i].Hosts[h]; w.moved(one, v) {
+				moved = append(moved, one)
 			}
 		}
+		said, err := w.words(ctx, i, moved, v)
+		if err != nil {
+			return err
+		}
+		for n, h := range moved {
+			w.settle(h, v.Of(h.Instance), said[n])
+		}
+		changed = changed || len(moved) > 0
 	}
 	if v.Over {
 		w.close(nil)
@@ -204,28 +211,50 @@ func (w *pulling) show(i int) {
 	}
 }
 
-// settle brings one host to where the verdict has it; false: it is there.
-func (w *pulling) settle(ctx context.Context, wave int, h *HostRun, v waves.Verdict) bool {
-	st := v.Of(h.Instance)
-	next := map[waves.Stand]HostState{waves.UnderWay: Begun, waves.Passed: Deployed, waves.Fell: Failed}[st.Stand]
-	if next == "" || next == h.State || h.State == Restored || h.State == Stuck {
-		return false
+// stateOf is the state of a host that stands there; "" while it has none yet.
+func stateOf(s waves.Stand) HostState {
+	return map[waves.Stand]HostState{waves.UnderWay: Begun, waves.Passed: Deployed, waves.Fell: Failed}[s]
+}
+
+// moved says whether the verdict has a host further than r.
+func (w *pulling) moved(h *HostRun, v waves.Verdict) bool {
+	next := stateOf(v.Of(h.Instance).Stand)
+	return next != "" && next != h.State && h.State != Restored && h.State != Stuck
+}
+
+// words reads what hosts of a wave said as they settled, several at a time: who
+// watches again after a day has some thousands to read.
+func (w *pulling) words(ctx context.Context, wave int, hosts []*HostRun, v waves.Verdict) ([]waves.Result, error) {
+	said := make([]waves.Result, len(hosts))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for n, h := range hosts {
+		st := v.Of(h.Instance)
+		state, settled := map[waves.Stand]waves.State{waves.Passed: waves.Done, waves.Fell: waves.Failed}[st.Stand]
+		if !settled || st.Silent != "" {
+			continue
+		}
+		g.Go(func() error {
+			said[n] = w.Pull.P.result(ctx, w.o, wave, h.Instance, state)
+			return ctx.Err()
+		})
 	}
-	h.State = next
+	return said, g.Wait()
+}
+
+// settle brings one host to where it stands.
+func (w *pulling) settle(h *HostRun, st waves.Standing, said waves.Result) {
+	h.State, h.Took = stateOf(st.Stand), said.Took
 	switch {
-	case next == Begun:
+	case h.State == Begun:
 		w.board.begun(h)
-		return true
+		return
 	case st.Silent != "":
 		h.Problem = st.Silent
-	case next == Failed:
-		res := w.Pull.P.result(ctx, w.o, wave, h.Instance, waves.Failed)
-		h.Problem, h.Took = clean(res.Reason, "it failed, and its reason cannot be read"), res.Took
-	default:
-		h.Took = w.Pull.P.result(ctx, w.o, wave, h.Instance, waves.Done).Took
+	case h.State == Failed:
+		h.Problem = clean(said.Reason, "it failed, and its reason cannot be read")
 	}
 	w.board.host(h)
-	return true
 }
 
 // clean makes one line of what a host says; a host is not trusted with more.
@@ -239,124 +268,4 @@ func clean(text, empty string) string {
 		return empty
 	}
 	return text
-}
-
-// back waits until the hosts that took their turn are back on the build before,
-// and then puts the channel back: as long as it names the stopped rollout, every
-// host that reads it takes the build before.
-func (w *pulling) back(ctx context.Context) error {
-	r, p := w.r, w.Pull.P
-	stop, err := p.stop(ctx, r, r.Reason, w.Pull.By) // an abort has not been written yet
-	if err == nil {
-		r.Reason = stop.Reason
-		err = w.save(ctx, r)
-	}
-	if err != nil {
-		return err
-	}
-	if !w.o.Plan.GoBack {
-		return w.finish(ctx, r, Stopped, r.asItIs(errors.New(r.Reason)))
-	}
-	w.Board.Info("stopped: " + r.Reason)
-	now, _, err := p.channel(ctx, r.App, r.Channel)
-	if err == nil && now.Rollout == r.ID { // else hosts follow another channel by now
-		err = w.restore(ctx)
-	}
-	if err != nil {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
-		defer cancel()
-		return errors.Join(err, w.save(end, r))
-	}
-	ours, err := w.Back(ctx, r)
-	if err != nil {
-		return fault.Newf(fault.Leftover, "deployctl rollout --resume "+r.ID, "rolling back: %w; stopped because %s", err, r.Reason)
-	}
-	if !ours {
-		return w.finish(ctx, r, Stopped, fault.Newf(fault.Check, "deployctl show says who; agents follow that build now",
-			"the channel was promoted to another build meanwhile; stopped because %s", r.Reason))
-	}
-	w.Board.Info(fmt.Sprintf("channel %s is back on build %s", r.Channel, r.Previous.Short()))
-	return w.finish(ctx, r, RolledBack, r.leftover())
-}
-
-// restore watches the touched hosts go back, as long as a host may take for it.
-func (w *pulling) restore(ctx context.Context) error {
-	if err := w.touched(ctx); err != nil {
-		return err
-	}
-	var open []*HostRun
-	for h := range w.r.each {
-		if w.claimed(h.Instance) && h.State != Restored && h.State != Stuck {
-			open = append(open, h)
-		}
-	}
-	b := w.begin(w.r, "rollback", open)
-	end := w.Clock.Now().Add(w.o.Plan.ClaimWithin + w.o.Plan.HostTime + waves.Grace)
-	for left := len(open); left > 0; {
-		if err := w.touched(ctx); err != nil {
-			b.done(err)
-			return err
-		}
-		late := !w.Clock.Now().Before(end)
-		for _, h := range open {
-			if h.State != Restored && h.State != Stuck && w.restored(ctx, h, late) {
-				left--
-				b.host(h)
-			}
-		}
-		if err := w.save(ctx, w.r); err != nil || left == 0 {
-			b.done(err)
-			return err
-		}
-		if err := w.Clock.Sleep(ctx, pullLook); err != nil {
-			b.done(err)
-			return err
-		}
-	}
-	b.done(nil)
-	return nil
-}
-
-// touched reads the results of all waves that may have begun.
-func (w *pulling) touched(ctx context.Context) error {
-	for i := range w.o.Roster.Waves {
-		if _, err := w.Pull.P.results(ctx, w.o, i); err != nil {
-			return err
-		}
-		began := false
-		for _, host := range w.o.Roster.Waves[i].Hosts {
-			began = began || w.claimed(host)
-		}
-		if !began {
-			return nil
-		}
-	}
-	return nil
-}
-
-// claimed says whether a host took its turn.
-func (w *pulling) claimed(host string) bool {
-	_, claimed := w.o.Seen[host][waves.Claimed]
-	return claimed
-}
-
-// restored settles a host that said how its way back went, or nothing in time.
-func (w *pulling) restored(ctx context.Context, h *HostRun, late bool) bool {
-	said := w.o.Seen[h.Instance]
-	wave := w.o.Roster.WaveOf(h.Instance)
-	if _, stuck := said[waves.Stuck]; stuck {
-		res := w.Pull.P.result(ctx, w.o, wave, h.Instance, waves.Stuck)
-		restore(h, errors.New(clean(res.Reason, "it could not go back, and its reason cannot be read")))
-		h.Took = res.Took
-		return true
-	}
-	if _, back := said[waves.Back]; back {
-		h.Took = w.Pull.P.result(ctx, w.o, wave, h.Instance, waves.Back).Took
-		restore(h, nil)
-		return true
-	}
-	if late {
-		restore(h, errors.New("it did not say that it went back"))
-	}
-	return late
 }
