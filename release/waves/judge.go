@@ -195,8 +195,11 @@ func (p Plan) stand(w Wave, place int, opens time.Time, seen Seen, now time.Time
 	}
 	lapse := ready.Add(p.ClaimWithin)
 	if !began || claimed.After(lapse) {
-		if now.Before(lapse) {
+		switch {
+		case now.Before(lapse.Add(-Settle)):
 			return Standing{Stand: Turn, At: lapse}
+		case now.Before(lapse):
+			return Standing{Stand: Waiting, At: lapse} // too late to begin, too early to call it silence
 		}
 		return Standing{Fell, lapse, fmt.Sprintf("it did not take its turn within %s: does boot-agent follow run there?", p.ClaimWithin)}
 	}

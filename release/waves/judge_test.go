@@ -238,6 +238,9 @@ func TestJudge(t *testing.T) {
 		want string // stands of a, b, c, d, and the stop
 	}{
 		"it begins":                        {nil, 0, "turn waiting waiting waiting "},
+		"the last moment of a turn":        {nil, 175*time.Second - 1, "turn waiting waiting waiting "},
+		"beyond it":                        {nil, 175 * time.Second, "waiting waiting waiting waiting "},
+		"a claim of the last moment":       {[]said{{"i-a", Claimed, 179 * time.Second}}, 179 * time.Second, "under way waiting waiting waiting "},
 		"the canary is under way":          {[]said{{"i-a", Claimed, 1}}, time.Minute, "under way waiting waiting waiting "},
 		"the pause after it":               {[]said{{"i-a", Claimed, 1}, {"i-a", Done, time.Minute}}, 119 * time.Second, "passed waiting waiting waiting "},
 		"two of the next, by their places": {[]said{{"i-a", Claimed, 1}, {"i-a", Done, time.Minute}}, 2 * time.Minute, "passed turn turn waiting "},

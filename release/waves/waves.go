@@ -36,6 +36,9 @@ const (
 	// Grace is how long after its time limit a host's result still counts: the
 	// limit is the host's to keep, and its last word needs time to arrive.
 	Grace = 30 * time.Second
+	// Settle is how long before the end of a turn nobody takes it any more: a claim
+	// needs its time, and S3's machines may tell times some seconds apart.
+	Settle = 5 * time.Second
 )
 
 // State is what a result says.
