@@ -128,3 +128,49 @@ func TestAQueueIsServedFromZeroAndBack(t *testing.T) {
 	wants(999, 15, 4) // max
 	wants(0, 60, 0)
 }
+
+func TestHoursFireInTheirTimeZoneAndLeaveThePlanEmpty(t *testing.T) {
+	t.Parallel()
+	const shifts = "    schedules: {rush: {hours: {from: '08:00', to: '18:30', days: MON-FRI}, time_zone: Europe/Berlin, min: 6}}\n"
+	for _, file := range []string{strings.Replace(base, "min: 1, max: 4", "min: 1, max: 9", 1) + shifts, liveBackstop + shifts} {
+		c := newCloud(t) // on a Monday at noon, in winter: Berlin is an hour ahead
+		c.apply(file)
+		s := mustParse(t, file)
+		usual := *Expand(s).Groups["web"].Capacity.Min
+		rush := *Expand(s).Groups["web"].Schedules["rush-begin"].Min
+		for _, at := range []struct {
+			day, hour, minute, min int
+		}{{24, 6, 59, usual}, {24, 7, 1, rush}, {24, 17, 29, rush}, {24, 17, 31, usual}, {28, 12, 0, usual}, {30, 7, 1, rush}} {
+			c.now = time.Date(2026, 11, at.day, at.hour, at.minute, 0, 0, time.UTC)
+			if live := c.observe(s).Groups["web"]; *live.Capacity.Min != at.min {
+				t.Errorf("on the %dth at %02d:%02d UTC min is %d, want %d", at.day, at.hour, at.minute, *live.Capacity.Min, at.min)
+			}
+			if p, _ := c.plan(s); !p.Empty() {
+				t.Errorf("on the %dth at %02d:%02d UTC a plan would undo the action: %s", at.day, at.hour, at.minute, summary(p))
+			}
+		}
+	}
+}
+
+func TestSlowAnswersAddAndQuickOnesTakeAway(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.apply(strings.Replace(strings.Replace(base, "min: 1, max: 4", "min: 2, max: 20, desired: initial:10, warmup: 60", 1),
+		"    network", "    policies: {slow: {latency: {target: 0.4, target_group: web}}}\n    network", 1))
+	latency := asg.Metric{Namespace: "AWS/ApplicationELB", Name: "TargetResponseTime",
+		Dimensions: map[string]string{"LoadBalancer": "app/shop/fedcba9876543210", "TargetGroup": "targetgroup/web/0123456789abcdef"}}
+	wants := func(seconds float64, minutes, low, high int) {
+		t.Helper()
+		c.minutes(minutes, func(int) { c.aws.SetMetric(latency, seconds) })
+		if desired, _ := c.sizes("web"); desired < low || desired > high {
+			t.Errorf("after %d min at %v s the group wants %d, want %d to %d", minutes, seconds, desired, low, high)
+		}
+	}
+	wants(0.3, 20, 10, 10) // neither slow nor quick
+	wants(0.45, 4, 11, 12) // a tenth
+	wants(0.3, 20, 11, 12) // holds
+	wants(2, 20, 20, 20)   // to max
+	wants(0.1, 14, 20, 20) // not yet
+	wants(0.1, 10, 10, 19) // one at a time
+	wants(0.1, 60, 2, 2)   // to min
+}

@@ -111,11 +111,11 @@ func (r reader) ask(ctx context.Context, ids []string, wanted map[string]Query) 
 // has more has another problem.
 const explained = 5
 
-// named lists metrics of q's name. A list that cannot be had explains
-// nothing.
+// named lists metrics of q's name. A list that cannot be had, or is not whole,
+// explains nothing.
 func (r reader) named(ctx context.Context, q Query) []cwtypes.Metric {
 	out, err := r.w.Alarms.ListMetrics(ctx, &cloudwatch.ListMetricsInput{Namespace: q.Namespace, MetricName: q.Metric})
-	if err != nil {
+	if err != nil || out.NextToken != nil {
 		return nil
 	}
 	return out.Metrics

@@ -85,7 +85,7 @@ func applyCommand(d deps) *cli.Command {
 func validateCommand(d deps) *cli.Command {
 	return &cli.Command{
 		Name:      "validate",
-		Usage:     "check a file without asking AWS",
+		Usage:     "check a file without asking AWS, and warn of what will most likely not work",
 		ArgsUsage: "[FILE]",
 		Flags:     []cli.Flag{cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
