@@ -38,7 +38,7 @@ func newCloud(t *testing.T) *cloud {
 	}
 	c.aws.AddTargetGroup(asg.TargetGroup{Name: "web", ID: "0123456789abcdef", LoadBalancers: []string{"app/shop/fedcba9876543210"}})
 	c.aws.AddTargetGroup(asg.TargetGroup{Name: "idle", ID: "1123456789abcdef", LoadBalancers: []string{"net/shop/fedcba9876543210"}})
-	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, Retryer: patient, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
+	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: &asg.Client{}, Retryer: patient, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
 	c.as = as.NewFromConfig(cfg)
 	c.w = World{Groups: c.as, EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Parameters: ssm.NewFromConfig(cfg),
 		Now: func() time.Time { return c.now }, Sleep: func(context.Context, time.Duration) error { return nil }}

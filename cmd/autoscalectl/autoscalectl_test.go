@@ -75,7 +75,7 @@ func (d *desk) write(text string) {
 }
 
 func (d *desk) world(context.Context, awscfg.Options) (autoscale.World, error) {
-	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &d.url, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
+	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &d.url, HTTPClient: &asg.Client{}, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
 	return autoscale.World{Groups: as.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg),
 		Parameters: ssm.NewFromConfig(cfg), Now: d.now, Sleep: d.sleep}, nil
 }

@@ -51,6 +51,9 @@ func (s *Service) serveCloudWatch(w http.ResponseWriter, r *http.Request, body [
 		out, err = s.watch.Answer(action, in)
 		err = asRefusal(err)
 	}
+	if action == "SetAlarmState" {
+		s.touched[""] = true // its actions are due in any group
+	}
 	s.record("monitoring", action, err)
 	status := http.StatusOK
 	if err != nil {

@@ -177,7 +177,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		service = "elasticloadbalancing"
 	}
 	action := form.Get("Action")
-	s.prepare(r.Context(), in)
+	s.prepare(r.Context(), action, in)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forward()

@@ -1,6 +1,7 @@
 package asg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,10 @@ func (t *attempt) run(ctx context.Context) error {
 
 func (t *attempt) try(ctx context.Context, c choice) (err error) {
 	in := t.base
-	in.Zone, in.Subnet, in.Type, in.Spot = c.at.zone, c.at.subnet, c.kind, c.spot
+	in.Zone, in.Subnet, in.Spot = c.at.zone, c.at.subnet, c.spot
+	if c.said {
+		in.Type = c.kind
+	}
 	if in.Configuration == "" {
 		t.from, err = c.template, c.unknown
 		if t.s.templates.other != nil { // $Latest is what it is now
@@ -100,8 +104,8 @@ func (s *Service) launched(g *group, m *member, t *attempt, err error) {
 	}
 	m.take(t.made)
 	m.id, m.template, m.config, m.ec2 = t.id, t.from, t.base.Configuration, ec2Pending
-	if m.kind == "" {
-		m.kind = t.from.Type
+	if !t.made.said { // the version that $Latest was by then knows it best
+		m.kind = cmp.Or(t.from.Type, m.kind)
 	}
 	g.failures = 0
 	m.launch.description = "Launching a new EC2 instance: " + m.id

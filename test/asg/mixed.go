@@ -12,7 +12,8 @@ import (
 // choice is one way to launch an instance.
 type choice struct {
 	at       place
-	kind     string // "" leaves the type to the template
+	kind     string // "" when only the template knows
+	said     bool   // kind was asked for; the template's is left to it
 	spot     bool
 	weight   int
 	weighted bool
@@ -46,7 +47,7 @@ func (g *group) source() *node {
 func (s *Service) overrides(from *node) []choice {
 	mixed := from.get("MixedInstancesPolicy")
 	if name := from.str("LaunchConfigurationName"); name != "" {
-		return []choice{{weight: 1, kind: s.configs[name].str("InstanceType")}}
+		return []choice{{weight: 1, kind: s.configs[name].str("InstanceType"), said: true}}
 	}
 	if mixed == nil {
 		return []choice{s.from(refOf(from.get("LaunchTemplate")), choice{weight: 1})}
@@ -54,7 +55,7 @@ func (s *Service) overrides(from *node) []choice {
 	spec := mixed.get("LaunchTemplate")
 	all := []choice{}
 	for i, o := range spec.all("Overrides") {
-		c := choice{kind: o.str("InstanceType"), weight: max(1, o.number("WeightedCapacity")), weighted: o.has("WeightedCapacity"), priority: i}
+		c := choice{kind: o.str("InstanceType"), said: o.has("InstanceType"), weight: max(1, o.number("WeightedCapacity")), weighted: o.has("WeightedCapacity"), priority: i}
 		ref := refOf(spec.get("LaunchTemplateSpecification"))
 		if own := o.get("LaunchTemplateSpecification"); own != nil {
 			ref = refOf(own)

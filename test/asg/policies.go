@@ -63,7 +63,7 @@ func (s *Service) putPolicy(in *node) (*node, error) {
 			delete(s.policies, k)
 			return nil, err
 		}
-		out.set("Alarms", s.alarmsOf(p))
+		out.set("Alarms", alarmsOf(p, s.watch.Callers()))
 	}
 	return out, nil
 }
@@ -138,10 +138,10 @@ func (s *Service) policy(in *node) (*node, error) {
 	return nil, invalid(fmt.Sprintf("PolicyName %s does not exist in group %s", name, in.str("AutoScalingGroupName")))
 }
 
-// alarmsOf lists the alarms that invoke a policy.
-func (s *Service) alarmsOf(p *node) *node {
+// alarmsOf lists the alarms that invoke a policy, from those of all.
+func alarmsOf(p *node, calling map[string][]string) *node {
 	out := list()
-	for _, name := range s.watch.Calling(p.str("PolicyARN")) {
+	for _, name := range calling[p.str("PolicyARN")] {
 		out.items = append(out.items, fields("AlarmName", name, "AlarmARN", "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"+name))
 	}
 	return out
@@ -162,10 +162,10 @@ func (s *Service) describePolicies(in *node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := out.get("ScalingPolicies").items
+	items, calling := out.get("ScalingPolicies").items, s.watch.Callers()
 	for i, p := range items {
 		items[i] = p.copy()
-		items[i].set("Alarms", s.alarmsOf(p))
+		items[i].set("Alarms", alarmsOf(p, calling))
 	}
 	return out, nil
 }

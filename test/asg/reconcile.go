@@ -7,12 +7,15 @@ import (
 	"time"
 )
 
-// advance brings groups one step on. It returns what must be done to machines
-// for the next one, and whether anything moved without them.
-func (s *Service) advance(groups []*group) (work []effect, moved bool) {
+// advance brings groups one step on, and first what fires by the clock, when
+// it has moved. It returns what must be done to machines for the next step,
+// and whether anything moved without them.
+func (s *Service) advance(groups []*group, clock bool) (work []effect, moved bool) {
 	s.moved = false
-	s.fireAll()
-	s.alarmed()
+	if clock {
+		s.fireAll()
+		s.alarmed()
+	}
 	for _, g := range groups {
 		for _, m := range slices.Clone(g.members) {
 			work = append(work, s.step(g, m)...)

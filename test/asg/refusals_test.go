@@ -223,7 +223,7 @@ func (e *elsewhere) Resolve(_ context.Context, ref asg.TemplateRef) (asg.Templat
 	if version == "$Latest" {
 		version = e.latest
 	}
-	return asg.Template{ID: "lt-1", Name: "web", Version: version, Type: "t3.small"}, nil
+	return asg.Template{ID: "lt-1", Name: "web", Version: version, Type: "t" + version + ".small"}, nil
 }
 
 func TestTemplatesMayLiveElsewhere(t *testing.T) {
@@ -242,6 +242,14 @@ func TestTemplatesMayLiveElsewhere(t *testing.T) {
 	p.desired(2)
 	if got := p.versions(); got != "4 5" {
 		t.Errorf("the instances have versions %s, want 4 5", got)
+	}
+	if g, err := p.describe(); err != nil || *g.Instances[1].InstanceType != "t5.small" || p.yard.started[1].Type != "" {
+		t.Errorf("the second has type %s, %v, launched with %q", *g.Instances[1].InstanceType, err, p.yard.started[1].Type)
+	}
+	p.must(p.refresh("", types.RefreshPreferences{SkipMatching: aws.Bool(true), InstanceWarmup: aws.Int32(0)}))
+	p.tick(0)
+	if got := p.versions(); got != "5 5" {
+		t.Errorf("after the refresh the instances have versions %s, want 5 5", got)
 	}
 	_, err := p.ec2.DescribeLaunchTemplateVersions(p.ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: aws.String("web")})
 	p.must(code(err, "InvalidAction"))

@@ -42,13 +42,21 @@ func (r *resolver) known(ref TemplateRef) (Template, error) {
 	return Template{}, fmt.Errorf("the launch template %s%s or its version %q does not exist", ref.ID, ref.Name, ref.Version)
 }
 
-// prepare finds the templates that a call names, so that it can be judged
+// prepare finds the templates that a call is about, so that it can be judged
 // under the lock. What is not found is left for the call to refuse.
-func (s *Service) prepare(ctx context.Context, in *node) {
+func (s *Service) prepare(ctx context.Context, action string, in *node) {
 	if s.templates.other == nil {
 		return
 	}
-	for _, ref := range refsIn(in) {
+	refs := refsIn(in)
+	if action == "StartInstanceRefresh" { // which matches what the group launches now
+		s.mu.Lock()
+		if g := s.groups[in.str("AutoScalingGroupName")]; g != nil {
+			refs = append(refs, refsIn(pick(g.node, ways()...))...)
+		}
+		s.mu.Unlock()
+	}
+	for _, ref := range refs {
 		_, _ = s.templates.resolve(ctx, ref)
 	}
 }

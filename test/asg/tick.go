@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,7 +31,7 @@ func (s *Service) Tick(ctx context.Context) error {
 	for range rounds {
 		failed = errors.Join(failed, s.look(ctx), s.ask(ctx))
 		s.mu.Lock()
-		work, moved := s.advance(sorted(s.groups))
+		work, moved := s.advance(sorted(s.groups), true)
 		s.mu.Unlock()
 		results := perform(ctx, s.parallel, work)
 		s.mu.Lock()
@@ -121,7 +122,7 @@ func (s *Service) forward() {
 	touched := s.touched
 	s.forwarded, s.touched = second, map[string]bool{}
 	for range rounds {
-		groups := slices.DeleteFunc(sorted(s.groups), func(g *group) bool { return !all && !touched[g.name] })
+		groups := s.these(touched, all)
 		var ids []string
 		for _, g := range groups {
 			for _, m := range g.members {
@@ -131,7 +132,7 @@ func (s *Service) forward() {
 		slices.Sort(ids)
 		states, _ := s.machines.States(ctx, ids) // of made-up machines it cannot fail
 		s.see(ids, states)
-		work, moved := s.advance(groups)
+		work, moved := s.advance(groups, all)
 		for _, w := range work {
 			w.done(w.do(ctx))
 		}
@@ -141,9 +142,23 @@ func (s *Service) forward() {
 	}
 }
 
+// these are the groups of some names, or all.
+func (s *Service) these(names map[string]bool, all bool) []*group {
+	if all {
+		return sorted(s.groups)
+	}
+	var out []*group
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if g := s.groups[name]; g != nil {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
 // touch notes which group a call changes.
 func (s *Service) touch(action string, in *node) {
-	if !strings.HasPrefix(action, "Describe") {
+	if !strings.HasPrefix(action, "Describe") { // calls that name an instance alone may be about any
 		s.touched[in.str("AutoScalingGroupName")] = true
 	}
 }

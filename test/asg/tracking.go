@@ -54,8 +54,11 @@ func (s *Service) trackWith(p *node, metric map[string]any, side, operator strin
 
 // dropTracked deletes the alarms that a policy made.
 func (s *Service) dropTracked(p *node) {
-	for _, name := range s.watch.Calling(p.str("PolicyARN")) {
-		if p.str("PolicyType") == "TargetTrackingScaling" && strings.HasPrefix(name, "TargetTracking-"+p.str("AutoScalingGroupName")+"-Alarm") {
+	if p.str("PolicyType") != "TargetTrackingScaling" {
+		return
+	}
+	for _, name := range s.watch.Callers()[p.str("PolicyARN")] {
+		if strings.HasPrefix(name, "TargetTracking-"+p.str("AutoScalingGroupName")+"-Alarm") {
 			s.watch.Drop(name)
 		}
 	}
@@ -166,7 +169,7 @@ func (s *Service) allLow(g *group) bool {
 		if p.str("AutoScalingGroupName") != g.name || p.str("PolicyType") != "TargetTrackingScaling" || p.str("Enabled") == "false" {
 			continue
 		}
-		if p.get("TargetTrackingConfiguration").str("DisableScaleIn") != "true" && !slices.ContainsFunc(s.watch.Calling(p.str("PolicyARN")), func(name string) bool {
+		if p.get("TargetTrackingConfiguration").str("DisableScaleIn") != "true" && !slices.ContainsFunc(s.watch.Callers()[p.str("PolicyARN")], func(name string) bool {
 			return strings.Contains(name, "-AlarmLow-") && s.watch.State(name) == "ALARM"
 		}) {
 			return false

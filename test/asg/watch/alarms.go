@@ -24,6 +24,8 @@ type alarm struct {
 	acted  time.Time // when its actions were done last
 	value  float64   // that it saw last
 	seen   bool      // one at all
+	judged time.Time // the end of the periods that were judged last
+	data   int       // how much data there was then
 }
 
 // Action is one action of an alarm that is due.
@@ -51,6 +53,7 @@ func (s *Store) Keep(in map[string]any) error {
 
 // Drop deletes alarms; unknown ones are no error.
 func (s *Store) Drop(names ...string) {
+	s.callers = nil
 	for _, n := range names {
 		delete(s.alarms, n)
 	}
@@ -79,7 +82,7 @@ func (s *Store) putAlarm(in map[string]any) (map[string]any, error) {
 	} else {
 		a.put(stateMissing, "Unchecked: Initial alarm creation", now)
 	}
-	s.alarms[name] = a
+	s.alarms[name], s.callers = a, nil
 	s.remember(name, "ConfigurationUpdate", "Alarm \""+name+"\" created or updated", in)
 	return map[string]any{}, nil
 }
@@ -136,7 +139,7 @@ func (s *Store) remember(name, kind, summary string, data map[string]any) {
 	if err != nil { // numbers that JSON has not
 		text = []byte("{}")
 	}
-	s.history = slices.Insert(s.history, 0, any(map[string]any{"AlarmName": name, "AlarmType": "MetricAlarm", "Timestamp": s.now(),
+	s.history = append(s.history, any(map[string]any{"AlarmName": name, "AlarmType": "MetricAlarm", "Timestamp": s.now(),
 		"HistoryItemType": kind, "HistorySummary": summary, "HistoryData": string(text)}))
 }
 
@@ -167,7 +170,7 @@ func (s *Store) describeAlarms(in map[string]any) (map[string]any, error) {
 
 func (s *Store) describeHistory(in map[string]any) (map[string]any, error) {
 	found := []any{}
-	for _, item := range s.history {
+	for _, item := range slices.Backward(s.history) {
 		h := fieldsOf(item)
 		after, before := when(in["StartDate"]), when(in["EndDate"])
 		if (str(in, "AlarmName") == "" || str(in, "AlarmName") == str(h, "AlarmName")) && (str(in, "HistoryItemType") == "" || str(in, "HistoryItemType") == str(h, "HistoryItemType")) &&
@@ -201,7 +204,7 @@ func (s *Store) setState(in map[string]any) (map[string]any, error) {
 	if v, ok := lastOf(str(in, "StateReasonData")); ok {
 		a.value, a.seen = v, true
 	}
-	a.held = s.now().Add(a.period())
+	a.held, a.judged = s.now().Add(a.period()), time.Time{}
 	s.become(a, state, str(in, "StateReason"))
 	return map[string]any{}, nil
 }
@@ -247,16 +250,23 @@ func (s *Store) become(a *alarm, state, reason string) {
 	s.act(a)
 }
 
-// Calling names the alarms that invoke an action, in order.
-func (s *Store) Calling(arn string) []string {
-	var out []string
+// Callers names the alarms that invoke each action, in order. The answer is
+// the store's own.
+func (s *Store) Callers() map[string][]string {
+	if s.callers != nil {
+		return s.callers
+	}
+	out := map[string][]string{}
 	for _, a := range sorted(s.alarms) {
+		name := str(a.fields, "AlarmName")
 		for _, list := range []string{"AlarmActions", "OKActions", "InsufficientDataActions"} {
-			if slices.Contains(texts(a.fields[list]), arn) {
-				out = append(out, str(a.fields, "AlarmName"))
-				break
+			for _, arn := range texts(a.fields[list]) {
+				if !slices.Contains(out[arn], name) {
+					out[arn] = append(out[arn], name)
+				}
 			}
 		}
 	}
+	s.callers = out
 	return out
 }

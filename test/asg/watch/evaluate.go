@@ -21,8 +21,11 @@ func (s *Store) Evaluate() []Action {
 			if now.Before(a.held) {
 				continue
 			}
-			if state, reason := s.judge(a); state != "" {
-				s.become(a, state, reason)
+			if end := now.Truncate(a.period()); !end.Equal(a.judged) || a.data != s.data {
+				a.judged, a.data = end, s.data
+				if state, reason := s.judge(a); state != "" {
+					s.become(a, state, reason)
+				}
 			}
 			if a.state == stateAlarm && !now.Before(a.acted.Add(again)) {
 				s.act(a)

@@ -65,6 +65,7 @@ func (s *Store) add(namespace, name string, dimensions map[string]string, p poin
 	}
 	line := s.series[k]
 	line.points = append(line.points, p)
+	s.data++
 	slices.SortStableFunc(line.points, func(a, b point) int { return a.at.Compare(b.at) })
 	old := s.now().Add(-keep)
 	line.points = slices.DeleteFunc(line.points, func(p point) bool { return p.at.Before(old) })

@@ -19,8 +19,10 @@ type Store struct {
 	now     func() time.Time
 	series  map[string]*series
 	alarms  map[string]*alarm
-	history []any // newest first
+	history []any // oldest first
+	data    int   // how often any came
 	owed    []Action
+	callers map[string][]string // Callers, until an alarm changes
 	checked time.Time
 }
 
