@@ -62,6 +62,7 @@ var rooms = []room{
 	{"internal/cliapp", []string{"internal/ui"}, "what every urfave tool needs"},
 	{"cmd", []string{"bake", "agent", "deploy", "reap", "autoscale", "release", "cloud-init", "internal"},
 		"flags, wiring, printing and the exit code stand above everything"},
+	{"test/asg", []string{"autoscale/scaling"}, "the Auto Scaling service shares the arithmetic of AWS's scaling rules, and nothing that decides for the product"},
 	{"test", []string{"bake", "agent", "deploy", "reap", "release", "cloud-init", "internal", "test"},
 		"the lab and the suites may look at everything"},
 }

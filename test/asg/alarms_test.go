@@ -116,7 +116,9 @@ func TestTargetTrackingMakesItsAlarmsAndFollowsThem(t *testing.T) {
 	p.load(20, 14)
 	p.count("not low for long enough", 4)
 	p.load(20, 1)
-	p.count("low for a quarter of an hour", 2)
+	p.count("low for a quarter of an hour", 3)
+	p.load(20, 1)
+	p.count("and a minute more", 2)
 	_, err := p.as.DeletePolicy(p.ctx, &as.DeletePolicyInput{AutoScalingGroupName: &p.name, PolicyName: aws.String("cpu")})
 	p.must(err)
 	out, err := p.cw.DescribeAlarms(p.ctx, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String("TargetTracking-")})
@@ -206,4 +208,25 @@ func TestMetricsAreReadBackAsTheyWerePut(t *testing.T) {
 	if err != nil || len(stats.Datapoints) != 2 || *stats.Datapoints[1].Maximum != 6 || *stats.Datapoints[0].SampleCount != 4 {
 		t.Errorf("the statistics are %+v, %v", stats, err)
 	}
+}
+
+func TestTrackingEveryTenSecondsActsWithinThirty(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	p.size(1)
+	p.tick(time.Hour)
+	out, err := p.as.PutScalingPolicy(p.ctx, &as.PutScalingPolicyInput{AutoScalingGroupName: &p.name, PolicyName: aws.String("fast"), PolicyType: aws.String("TargetTrackingScaling"), EstimatedInstanceWarmup: aws.Int32(0),
+		TargetTrackingConfiguration: &types.TargetTrackingConfiguration{TargetValue: aws.Float64(10), CustomizedMetricSpecification: &types.CustomizedMetricSpecification{Metrics: []types.TargetTrackingMetricDataQuery{
+			{Id: aws.String("m"), ReturnData: aws.Bool(true), MetricStat: &types.TargetTrackingMetricStat{Stat: aws.String("Average"), Period: aws.Int32(10), Metric: &types.Metric{Namespace: aws.String("Shop"), MetricName: aws.String("Queue")}}}}}}})
+	p.must(err)
+	alarms, err := p.cw.DescribeAlarms(p.ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{*out.Alarms[0].AlarmName, *out.Alarms[1].AlarmName}})
+	if err != nil || *alarms.MetricAlarms[0].EvaluationPeriods != 3 || *alarms.MetricAlarms[1].EvaluationPeriods != 90 || *alarms.MetricAlarms[1].Threshold != 9 {
+		t.Fatalf("the alarms are %+v, %v", alarms.MetricAlarms, err)
+	}
+	for range 3 {
+		_, err := p.cw.PutMetricData(p.ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String("Shop"), MetricData: []cwtypes.MetricDatum{{MetricName: aws.String("Queue"), Value: aws.Float64(25), StorageResolution: aws.Int32(1)}}})
+		p.must(err)
+		p.tick(10 * time.Second)
+	}
+	p.count("after half a minute", 3)
 }

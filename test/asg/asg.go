@@ -1,14 +1,3 @@
-// Package asg is an Auto Scaling service over HTTP, with as much of EC2
-// (launch templates, images) and CloudWatch (alarms) as a group needs. It
-// keeps every field as it was sent, pages its lists, numbers its calls and
-// refuses what AWS refuses. Its groups hold instances: made-up ones, or those
-// that Machines launches.
-//
-// Time is a clock that is given. With made-up machines the groups are brought
-// to its now before every call; with others only Tick does so.
-//
-// Auto Scaling and EC2 are spoken in AWS's Query protocols, CloudWatch in
-// Smithy RPC v2 CBOR, as the SDK speaks to the real ones.
 package asg
 
 import (

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
 // sized makes a group of n instances.
@@ -37,6 +38,7 @@ func instanceCases() map[string]func(client) error {
 		"an instance that is ended is replaced":            client.anInstanceThatIsEndedIsReplaced,
 		"an instance that is ended with its place is not":  client.anInstanceThatIsEndedWithItsPlaceIsNot,
 		"standby takes an instance out and back":           client.standbyTakesAnInstanceOutAndBack,
+		"an instance that ends by itself is replaced":      client.anInstanceThatEndsByItselfIsReplaced,
 		"a detached instance leaves":                       client.aDetachedInstanceLeaves,
 		"protection from scale-in is kept and shown":       client.protectionFromScaleInIsKeptAndShown,
 		"an unhealthy instance is replaced":                client.anUnhealthyInstanceIsReplaced,
@@ -56,6 +58,19 @@ func (c client) aGroupHoldsItsDesiredCapacity() error {
 	i := g.Instances
 	return errors.Join(same("states", lifecycles(g), []string{"InService", "InService"}), same("health", *i[0].HealthStatus, "Healthy"), same("version", *i[0].LaunchTemplate.Version, "1"),
 		same("type", aws.ToString(i[0].InstanceType), "t3.small"), same("ids differ", *i[0].InstanceId != *i[1].InstanceId, true))
+}
+
+func (c client) anInstanceThatEndsByItselfIsReplaced() error {
+	g, err := c.sized(1)
+	if err != nil {
+		return err
+	}
+	id := *g.Instances[0].InstanceId
+	_, err = c.ec2.TerminateInstances(c.ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
+	if g, err = c.after(err); err != nil || len(g.Instances) != 1 {
+		return fmt.Errorf("%d instances, %v", len(g.Instances), err)
+	}
+	return errors.Join(same("it is another", *g.Instances[0].InstanceId != id, true), same("states", lifecycles(g), []string{"InService"}))
 }
 
 func (c client) anInstanceThatIsEndedIsReplaced() error {

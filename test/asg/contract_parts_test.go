@@ -15,6 +15,7 @@ import (
 func actionCases() map[string]func(client) error {
 	return map[string]func(client) error{
 		"a hook holds a launch until it is completed":    client.aHookHoldsALaunchUntilItIsCompleted,
+		"hooks are found by their names":                 client.hooksAreFoundByTheirNames,
 		"a launch is an activity with a cause":           client.aLaunchIsAnActivityWithACause,
 		"a refresh brings a new version in":              client.aRefreshBringsANewVersionIn,
 		"a warm pool fills":                              client.aWarmPoolFills,
@@ -209,4 +210,20 @@ func (c client) aScheduleShowsWhenItFiresNext() error {
 		return fmt.Errorf("%v, %v", out, err)
 	}
 	return same("hour", out.ScheduledUpdateGroupActions[0].StartTime.UTC().Hour(), 8)
+}
+
+func (c client) hooksAreFoundByTheirNames() error {
+	if err := c.group(); err != nil {
+		return err
+	}
+	for _, name := range []string{"one", "two"} {
+		if _, err := c.as.PutLifecycleHook(c.ctx, &as.PutLifecycleHookInput{AutoScalingGroupName: &c.name, LifecycleHookName: &name, LifecycleTransition: aws.String(onLaunch)}); err != nil {
+			return err
+		}
+	}
+	out, err := c.as.DescribeLifecycleHooks(c.ctx, &as.DescribeLifecycleHooksInput{AutoScalingGroupName: &c.name, LifecycleHookNames: []string{"two"}})
+	if err != nil || len(out.LifecycleHooks) != 1 {
+		return fmt.Errorf("%v, %v", out, err)
+	}
+	return same("name", *out.LifecycleHooks[0].LifecycleHookName, "two")
 }

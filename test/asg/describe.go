@@ -26,6 +26,9 @@ func (s *Service) describeGroups(in *node) (*node, error) {
 	items := cut.get("AutoScalingGroups").items
 	for i, n := range items {
 		items[i] = s.describeGroup(s.groups[n.str("AutoScalingGroupName")], n)
+		if in.str("IncludeInstances") == "false" {
+			items[i].set("Instances", list())
+		}
 	}
 	return cut, nil
 }

@@ -2,6 +2,7 @@ package asg_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -188,4 +189,42 @@ func TestARefreshFailsOnAnAlarmAndBakesBeforeItSucceeds(t *testing.T) {
 	p.stands("again", "Baking", 100, 0)
 	p.load(10, 10)
 	p.stands("after the time", "Successful", 100, 0)
+}
+
+func TestZonesMayBeGivenByTheirIds(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	p.size(2, func(in *as.CreateAutoScalingGroupInput) {
+		in.AvailabilityZones, in.AvailabilityZoneIds = nil, []string{"use1-az1", "use1-az2"}
+	})
+	if got := []string{p.yard.started[0].Zone, p.yard.started[1].Zone}; !slices.Equal(got, []string{"us-east-1a", "us-east-1b"}) {
+		t.Errorf("launched in %q", got)
+	}
+}
+
+// stubborn machines do not end at first.
+type stubborn struct {
+	yard
+	calls int
+}
+
+func (y *stubborn) Terminate(ctx context.Context, ids []string) error {
+	if y.calls++; y.calls == 1 {
+		return errors.New("the API is down")
+	}
+	return y.yard.Terminate(ctx, ids)
+}
+
+func TestAnEndThatFailsIsTriedAgainAfterAPause(t *testing.T) {
+	t.Parallel()
+	y := &stubborn{yard: yard{states: map[string]string{}}}
+	p := newPlant(t, func(c *asg.Config) { c.Machines = y })
+	p.size(1)
+	p.desired(0)
+	p.expect("when it failed", "i-01 Terminating")
+	if a := p.last(); !strings.Contains(aws.ToString(a.StatusMessage), "the API is down") || y.calls != 1 {
+		t.Errorf("the message is %q after %d calls", aws.ToString(a.StatusMessage), y.calls)
+	}
+	p.tick(5 * time.Second)
+	p.expect("afterwards")
 }

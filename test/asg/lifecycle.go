@@ -3,12 +3,16 @@ package asg
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // step brings one member on by one state, or returns the call that it needs.
 func (s *Service) step(g *group, m *member) []effect {
 	if m.busy || m.id == "" {
 		return nil
+	}
+	if !m.failed.IsZero() && !s.now().Before(m.failed.Add(failing)) {
+		m.sent, m.failed = false, time.Time{}
 	}
 	switch {
 	case m.in(statePending):
@@ -141,13 +145,21 @@ func (s *Service) stepOut(g *group, m *member) []effect {
 	return nil
 }
 
-// call makes a call for m, once in its state; one that fails is made again.
+// failing is the pause after a call to Machines that failed.
+const failing = 5 * time.Second
+
+// call makes a call for m, once in its state; one that fails is made again
+// after a pause.
 func (s *Service) call(m *member, do func(context.Context, []string) error) effect {
 	m.busy, m.sent = true, true
 	id := m.id
 	return effect{
-		do:   func(ctx context.Context) error { return do(ctx, []string{id}) },
-		done: func(err error) { m.busy, m.sent = false, err == nil },
+		do: func(ctx context.Context) error { return do(ctx, []string{id}) },
+		done: func(err error) {
+			if m.busy = false; err != nil {
+				m.failed = s.now()
+			}
+		},
 	}
 }
 

@@ -65,6 +65,7 @@ type member struct {
 	since     time.Time // in service
 	busy      bool      // a call to Machines is on its way
 	sent      bool      // the call that its state needs was made
+	failed    time.Time // when that call failed; zero when it did not
 	asked     bool      // hooks of its transition were asked
 	pooled    bool      // it is on its way to the warm pool
 	waits     []*wait
@@ -128,7 +129,7 @@ func (s *Service) move(g *group, m *member, state string) {
 	if !strings.HasSuffix(state, wait4) && !strings.HasSuffix(state, proceed) {
 		m.asked, m.waits = false, nil
 	}
-	m.state, m.sent, s.moved = state, false, true
+	m.state, m.sent, m.failed, s.moved = state, false, time.Time{}, true
 	if state == stateInService {
 		m.since = s.now()
 	}

@@ -18,7 +18,8 @@ func (s *Service) describe(store map[string]*node, name string) operation {
 		}
 		var found []*node
 		for _, n := range sorted(store) {
-			if len(groups) == 0 || slices.Contains(groups, n.str("AutoScalingGroupName")) {
+			names := in.texts("LifecycleHookNames")
+			if (len(groups) == 0 || slices.Contains(groups, n.str("AutoScalingGroupName"))) && (len(names) == 0 || slices.Contains(names, n.str("LifecycleHookName"))) {
 				found = append(found, n)
 			}
 		}

@@ -104,3 +104,22 @@ func TestScaleInReturnsToThePoolWhereThatIsWanted(t *testing.T) {
 	p.tick(time.Second)
 	p.expectWarm("a second later", id+" Warmed:Running")
 }
+
+func TestARefreshReplacesTheWarmPoolToo(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	p.size(1, func(in *as.CreateAutoScalingGroupInput) { in.MaxSize = aws.Int32(2) })
+	p.pool(as.PutWarmPoolInput{})
+	p.must(p.next())
+	p.must(p.refresh("2", types.RefreshPreferences{InstanceWarmup: aws.Int32(0)}))
+	p.stands("before", "Pending", 0, 1)
+	p.tick(0)
+	p.stands("afterwards", "Successful", 100, 0)
+	out, err := p.as.DescribeWarmPool(p.ctx, &as.DescribeWarmPoolInput{AutoScalingGroupName: &p.name})
+	if err != nil || len(out.Instances) != 1 || *out.Instances[0].LaunchTemplate.Version != "2" || p.versions() != "2" {
+		t.Errorf("the pool holds %+v, %v, the group versions %s", out.Instances, err, p.versions())
+	}
+	if n := len(p.yard.started); n != 4 {
+		t.Errorf("%d launches, want 4", n)
+	}
+}

@@ -175,6 +175,11 @@ func (s *Service) places(g *group) []place {
 			out = append(out, place{zone: zone})
 		}
 	}
+	if len(out) == 0 { // only the ids of zones are known
+		for _, id := range g.texts("AvailabilityZoneIds") {
+			out = append(out, place{zone: "us-east-1" + string(rune('a'-1)+rune(id[len(id)-1]-'0'))})
+		}
+	}
 	return out
 }
 

@@ -86,7 +86,7 @@ func (s *Service) left(g *group, r *refresh) int {
 	targets, warm, cold := 0, 0, 0
 	for _, m := range g.members {
 		switch {
-		case r.old[m] && r.wanted(m):
+		case r.old[m] && r.wanted(m), r.old[m] && m.pooledUp():
 			targets++
 		case r.old[m]:
 		case m.state == stateInService && m.ill == "" && !s.now().Before(m.since.Add(r.seconds("InstanceWarmup"))):
@@ -189,7 +189,11 @@ func (s *Service) turnBack(g *group, r *refresh, reason string) {
 			fresh[m] = true
 		}
 	}
-	r.old, r.total, r.most, r.progress, r.until = fresh, len(fresh), 0, s.now(), time.Time{}
+	live := 0
+	for m := range fresh {
+		live += flag(!m.pooledUp())
+	}
+	r.old, r.total, r.most, r.progress, r.until = fresh, live, 0, s.now(), time.Time{}
 	r.passed = len(r.preferences.all("CheckpointPercentages"))
 	r.kept = s.serving(g, r)
 }

@@ -103,9 +103,11 @@ func (s *Service) startRefresh(in *node) (*node, error) {
 			r.skipped[m] = true
 		case r.wanted(m):
 			r.old[m] = true
+			r.total++
+		case m.pooledUp():
+			r.old[m] = true
 		}
 	}
-	r.total = len(r.old)
 	r.shownLeft = r.total
 	r.kept = s.serving(g, r)
 	return fields("InstanceRefreshId", r.id), nil

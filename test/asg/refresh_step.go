@@ -47,6 +47,8 @@ func (s *Service) stepRunning(g *group, r *refresh) {
 	case s.atCheckpoint(r):
 	case !s.now().Before(r.progress.Add(patience)):
 		s.fail(g, r, fmt.Sprintf("The instance refresh made no progress for an hour. %s", r.reason))
+	case g.suspended("Launch") || g.suspended("Terminate"):
+		r.reason = "Waiting for the processes Launch and Terminate to be resumed."
 	default:
 		r.reason = s.waitingFor(g, r)
 		s.replaceNext(g, r)
@@ -82,6 +84,7 @@ func (s *Service) alarming(r *refresh) string {
 // replaceNext takes out, or lets leave, as many members as r's bounds allow.
 func (s *Service) replaceNext(g *group, r *refresh) {
 	s.giveUp(g, r)
+	s.refreshPool(g, r)
 	next, waits := r.next(g)
 	if len(next) == 0 {
 		if waits != "" {
@@ -111,6 +114,16 @@ func (s *Service) giveUp(g *group, r *refresh) {
 	for _, m := range g.members {
 		if r.old[m] && m.in(statePending) && m.id != "" && !m.busy {
 			s.discard(g, m, "an instance was taken out of service in response to an instance refresh.")
+		}
+	}
+}
+
+// refreshPool ends what r replaces in the warm pool, which serves nobody; the
+// pool fills up with what r brings.
+func (s *Service) refreshPool(g *group, r *refresh) {
+	for _, m := range g.members {
+		if r.old[m] && m.pooledUp() && m.id != "" && !m.busy {
+			s.dismiss(g, m, s.because(nil, "an instance was taken out of the warm pool in response to an instance refresh."))
 		}
 	}
 }

@@ -251,3 +251,20 @@ func TestARefreshWaitsForProtectedAndStandby(t *testing.T) {
 		})
 	}
 }
+
+func TestARefreshWaitsForSuspendedProcesses(t *testing.T) {
+	t.Parallel()
+	for _, process := range []string{"Launch", "Terminate", "InstanceRefresh"} {
+		p := newPlant(t)
+		p.size(1)
+		_, err := p.as.SuspendProcesses(p.ctx, &as.SuspendProcessesInput{AutoScalingGroupName: &p.name, ScalingProcesses: []string{process}})
+		p.must(err)
+		p.must(p.refresh("", types.RefreshPreferences{InstanceWarmup: aws.Int32(0)}))
+		p.tick(time.Minute)
+		p.expect(process, "i-01 InService")
+		_, err = p.as.ResumeProcesses(p.ctx, &as.ResumeProcessesInput{AutoScalingGroupName: &p.name})
+		p.must(err)
+		p.tick(time.Minute)
+		p.expect(process+" resumed", "i-02 InService")
+	}
+}

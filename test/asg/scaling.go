@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"bakehouse/autoscale/scaling"
 	"bakehouse/test/asg/watch"
 )
 
@@ -22,37 +23,19 @@ func bound(step *node, name string, sign int) float64 {
 	return f
 }
 
-// step is the adjustment for a breach of so much above the threshold. Above
-// it the lower bound is within the step, below it the upper one
-// (PutScalingPolicy, StepAdjustment).
+// step is the adjustment for a breach of so much above the threshold.
 func step(p *node, breach float64) (adjustment int, found bool) {
+	var all []scaling.Step
 	for _, st := range p.all("StepAdjustments") {
-		low, high := bound(st, "MetricIntervalLowerBound", -1), bound(st, "MetricIntervalUpperBound", 1)
-		if breach >= 0 && low <= breach && breach < high || breach < 0 && low < breach && breach <= high {
-			return st.number("ScalingAdjustment"), true
-		}
+		all = append(all, scaling.Step{From: bound(st, "MetricIntervalLowerBound", -1), To: bound(st, "MetricIntervalUpperBound", 1), Amount: st.number("ScalingAdjustment")})
 	}
-	return 0, false
+	one, found := scaling.Find(all, breach)
+	return one.Amount, found
 }
 
-// adjust applies an adjustment to a capacity. Percentages between -1 and 1
-// instance are one, others lose their fraction.
+// adjust applies an adjustment of a policy to a capacity.
 func adjust(p *node, capacity, by int) int {
-	switch p.str("AdjustmentType") {
-	case "ExactCapacity":
-		return by
-	case "ChangeInCapacity":
-		return capacity + by
-	}
-	part := float64(capacity) * float64(by) / 100
-	n := int(math.Trunc(part))
-	if n == 0 && part != 0 {
-		n = int(math.Copysign(1, part))
-	}
-	if least := p.number("MinAdjustmentMagnitude"); n != 0 && least > int(math.Abs(float64(n))) {
-		n = int(math.Copysign(float64(least), float64(n)))
-	}
-	return capacity + n
+	return scaling.Adjustment{Type: p.str("AdjustmentType"), Amount: by, Magnitude: p.number("MinAdjustmentMagnitude")}.Of(capacity)
 }
 
 // policyWarmup is how long what a policy launches does not count.

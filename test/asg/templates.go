@@ -1,6 +1,7 @@
 package asg
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -58,6 +59,7 @@ func (s *Service) ec2() map[string]operation {
 		"DescribeLaunchTemplateVersions": s.describeVersions,
 		"DeleteLaunchTemplate":           s.deleteTemplate,
 		"DescribeImages":                 s.describeImages,
+		"TerminateInstances":             s.terminateMachines,
 	}
 }
 
@@ -241,4 +243,17 @@ func (s *Service) describeImages(in *node) (*node, error) {
 		found.items = append(found.items, fields("imageId", i.ID, "imageState", "available", "creationDate", stamp(i.Created), "tagSet", tags))
 	}
 	return fields("imagesSet", found), nil
+}
+
+// terminateMachines ends made-up machines behind their groups' backs.
+func (s *Service) terminateMachines(in *node) (*node, error) {
+	if !s.madeUp {
+		return nil, &refusal{"InvalidAction", "the machines are somebody else's", 400}
+	}
+	gone := list()
+	for _, id := range in.texts("InstanceId") {
+		gone.items = append(gone.items, fields("instanceId", id, "currentState", fields("code", 48, "name", ec2Terminated)))
+	}
+	s.touched[""] = true
+	return fields("instancesSet", gone), s.machines.Terminate(context.Background(), in.texts("InstanceId"))
 }

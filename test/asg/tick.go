@@ -27,9 +27,9 @@ const rounds = 20
 func (s *Service) Tick(ctx context.Context) error {
 	s.ticking.Lock()
 	defer s.ticking.Unlock()
-	var failed error
+	failed := s.ask(ctx)
 	for range rounds {
-		failed = errors.Join(failed, s.look(ctx), s.ask(ctx))
+		failed = errors.Join(failed, s.look(ctx))
 		s.mu.Lock()
 		work, moved := s.advance(sorted(s.groups), true)
 		s.mu.Unlock()

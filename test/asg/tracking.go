@@ -2,20 +2,12 @@ package asg
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
+	"bakehouse/autoscale/scaling"
 	"bakehouse/test/asg/watch"
-)
-
-// Target tracking alarms as AWS makes them: three periods above the target
-// call for more, fifteen below nine tenths of it for less.
-const (
-	highPeriods = 3
-	lowPeriods  = 15
-	lowShare    = 0.9
 )
 
 // track makes the alarms of a target tracking policy anew.
@@ -33,13 +25,13 @@ func (s *Service) track(p *node) error {
 		return err
 	}
 	s.dropTracked(p)
-	if err := s.trackWith(p, metric, "High", "GreaterThanThreshold", target, highPeriods); err != nil {
+	if err := s.trackWith(p, metric, "High", "GreaterThanThreshold", target, scaling.TrackHighPoints); err != nil {
 		return err
 	}
 	if c.str("DisableScaleIn") == "true" {
 		return nil
 	}
-	return s.trackWith(p, metric, "Low", "LessThanThreshold", target*lowShare, lowPeriods)
+	return s.trackWith(p, metric, "Low", "LessThanThreshold", target*scaling.TrackLowShare, scaling.TrackLowMinutes*60/watch.Period(metric))
 }
 
 func (s *Service) trackWith(p *node, metric map[string]any, side, operator string, threshold float64, periods int) error {
@@ -150,14 +142,13 @@ func (s *Service) follow(g *group, p *node, a watch.Action, reason string) {
 	}
 	warming := s.warming(g, g.policyWarmup(p))
 	base := g.want() - warming
-	to := int(math.Ceil(float64(base)*a.Value/target - 1e-9))
 	if strings.Contains(a.Alarm, "-AlarmHigh-") {
-		if to > g.want() {
+		if to := scaling.Out(base, a.Value, target); to > g.want() {
 			s.scaleTo(g, to, reason)
 		}
 		return
 	}
-	if warming == 0 && to < g.want() && s.allLow(g) {
+	if to := scaling.In(base, a.Value, target); warming == 0 && to < g.want() && s.allLow(g) {
 		s.scaleTo(g, to, reason)
 	}
 }

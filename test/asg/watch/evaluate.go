@@ -56,14 +56,17 @@ func (s *Store) act(a *alarm) {
 	}
 }
 
-// period is that of the alarm's metric, the longest of its queries.
-func (a *alarm) period() time.Duration {
-	n := whole(a.fields, "Period", 0)
-	for _, m := range items(a.fields["Metrics"]) {
+// Period is that of an alarm's metric in seconds, the longest of its queries;
+// a minute when none is said.
+func Period(alarm map[string]any) int {
+	n := whole(alarm, "Period", 0)
+	for _, m := range items(alarm["Metrics"]) {
 		n = max(n, whole(fieldsOf(m), "Period", 0), whole(fieldsOf(fieldsOf(m)["MetricStat"]), "Period", 0))
 	}
-	return time.Duration(cmp.Or(n, 60)) * time.Second
+	return cmp.Or(n, 60)
 }
+
+func (a *alarm) period() time.Duration { return time.Duration(Period(a.fields)) * time.Second }
 
 // points reads what the alarm looks at: its evaluation periods that are over.
 func (s *Store) points(a *alarm) (line, []int64, error) {
