@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"context"
+	"strings"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
@@ -34,7 +35,7 @@ func Prune(ctx context.Context, w World, s Spec, opt PruneOptions) (Plan, []Left
 	}
 	if share := float64(len(names)) / float64(max(total, 1)); share > opt.MaxShare {
 		return Plan{}, foreign, fault.Newf(fault.Check, "look at the list; if it is right, raise --max-share",
-			"pruning: %d of %d groups of owner %s would go (%v), over the limit of %.0f%%", len(names), total, s.Owner, names, 100*opt.MaxShare)
+			"pruning: %d of %d groups of owner %s would go (%s), over the limit of %.0f%%", len(names), total, s.Owner, strings.Join(names, ", "), 100*opt.MaxShare)
 	}
 	if len(names) == 0 {
 		return Plan{}, foreign, nil
