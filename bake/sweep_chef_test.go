@@ -151,3 +151,28 @@ func TestASweepThatCannotLookAgainKeepsTheJournal(t *testing.T) {
 		t.Errorf("%d journals stay, %v", journals, err)
 	}
 }
+
+// A bake that died right after the launch of its proving instance had not yet
+// written down whose node that would be.
+func TestAResumedBakeRemovesWhatAnOldProverRegistered(t *testing.T) {
+	t.Parallel()
+	f := newProving(t, up)
+	clock := f.Clock
+	failed, err := timesOut(t, f)
+	if err == nil {
+		t.Fatal("it did not time out")
+	}
+	f.ec2.stuck, f.Clock = false, clock
+	found, err := FindResumable(f.StateDir, failed.BakeID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := "bakehouse-" + failed.BakeID + "-prove"
+	found.journal.Resources = append(found.journal.Resources, Resource{Kind: KindInstance, Name: token, ID: proverID, At: clock.Now()})
+	f.ec2.instances = append(f.ec2.instances, &thing{id: proverID, token: token, state: "running", tags: map[string]string{}})
+	f.chef.names = append(f.chef.names, "client "+proverID, "node "+proverID)
+	r, err := f.Resume(t.Context(), found)
+	if err != nil || r.Result != "done" || slices.Contains(f.chef.names, "client "+proverID) || slices.Contains(f.chef.names, "node "+proverID) {
+		t.Errorf("%v: %s, on the Chef server are %v", err, r.Result, f.chef.names)
+	}
+}
