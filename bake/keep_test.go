@@ -47,6 +47,24 @@ func TestAFailedBakeIsKeptWhenAsked(t *testing.T) {
 	}
 }
 
+// Once the image can be used the builder is let go, and nobody can get into it.
+func TestABuilderThatIsLetGoIsNotSaidToBeKept(t *testing.T) {
+	t.Parallel()
+	f := newFakes(t)
+	f.in.KeepOnFailure = true
+	f.ec2.refuse["DeleteTags"] = "UnauthorizedOperation"
+	r, err := f.Bake(t.Context(), f.plan(t))
+	said := strings.Join(f.reporter.infos, "\n")
+	if err == nil || strings.Contains(said, "ssh -i") || strings.Contains(said, f.ec2.instances[0].id) || !strings.Contains(said, "kept, as asked: ") {
+		t.Errorf("%v: it says\n%s", err, said)
+	}
+	for _, l := range r.Leftover {
+		if l.Kind == KindInstance {
+			t.Errorf("told as left: %+v", l)
+		}
+	}
+}
+
 func TestAnInterruptedBakeIsNotKept(t *testing.T) {
 	t.Parallel()
 	f := newFakes(t)

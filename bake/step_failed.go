@@ -66,6 +66,11 @@ func (s *Session) readConsole(ctx context.Context) []string {
 // keepBuilder leaves a failed bake's builder as it is and says how to get in and how
 // to end it. Its key is written beside the journal, for its owner alone.
 func (s *Session) keepBuilder() error {
+	if !s.ending.IsZero() { // it was let go: only the rest is kept
+		if err := s.journal.gone(KindInstance, s.token); err != nil {
+			return err
+		}
+	}
 	if err := s.journal.keep(); err != nil {
 		return err
 	}
