@@ -37,7 +37,7 @@ func commands() []command {
 		{"calls", "[--since SEQ]", "the recorded AWS calls, one JSON object a line", calls},
 		{"fault", "add JSON | list | clear", "inject faults into AWS calls by rule", faults},
 		{"spot-interrupt", "INSTANCE [--action terminate|stop] [--after 10s]", "serve a spot interruption notice, then act", spotInterrupt},
-		{"lifecycle", "[INSTANCE STATE]", "send an instance of an Auto Scaling group to a state (InService, Warmed:Running, Terminated, …); alone: who is where", lifecycle},
+		{"lifecycle", "", "the instances of Auto Scaling groups: where each is sent, and what it told its hooks", lifecycle},
 		{"power-cut", "INSTANCE", "kill the machine as a power cut would, and boot it again on its disk", powerCut},
 		{"deps", "", "print the Debian packages the lab needs", deps},
 		{name: initCommand, run: sealInit},

@@ -183,15 +183,12 @@ func spotInterrupt(p place, args []string) (int, error) {
 	return 0, p.client().SpotInterrupt(ctx, i.ID, s)
 }
 
-// lifecycle sends an instance of a group to a state, as its metadata then says.
+// lifecycle prints where groups send their instances, and what those told them.
 func lifecycle(p place, args []string) (int, error) {
-	switch len(args) {
-	case 0:
-		return p.print(http.MethodGet, "/gateway/lifecycle", nil)
-	case 2:
-		return p.print(http.MethodPost, "/gateway/lifecycle", map[string]string{"instance": args[0], "state": args[1]})
+	if len(args) != 0 {
+		return 2, usage("lab lifecycle takes nothing; groups are told by the API of Auto Scaling")
 	}
-	return 2, usage("lab lifecycle takes INSTANCE STATE, or nothing")
+	return p.print(http.MethodGet, "/gateway/lifecycle", nil)
 }
 
 // powerCut kills an instance's guest and returns once it boots again.

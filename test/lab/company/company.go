@@ -43,7 +43,8 @@ const (
 	OperatorID = "AKIALABOPERATOR00001"
 	OperatorSK = "lab-operator-secret-key-of-no-account-000"
 	seederID   = "AKIALABSEEDER0000001"
-	KeyName    = "lab" // EC2 key pair whose private half lies in the run directory
+	groupsID   = "AKIALABGROUPS0000001" // Auto Scaling itself
+	KeyName    = "lab"                  // EC2 key pair whose private half lies in the run directory
 )
 
 // Config is what the company needs to know from outside the seal.

@@ -24,6 +24,7 @@ import (
 	"bakehouse/test/lab/moto"
 	"bakehouse/test/lab/netsvc"
 	"bakehouse/test/lab/rootfs"
+	"bakehouse/test/lab/scaling"
 )
 
 // parts are the running pieces that others refer to.
@@ -172,11 +173,16 @@ func (c *company) startGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	groups, err := c.groups()
+	if err != nil {
+		return err
+	}
 	g, err := gateway.New(gateway.Config{
 		Upstream:   c.parts.moto.URL(),
 		Machines:   c.parts.hyper,
 		Recorder:   calls,
 		Parameters: map[string]string{imageParam: BaseImage},
+		Scaling:    groups.Region,
 		Caller:     c.caller,
 		Session:    c.session,
 	})
@@ -187,14 +193,34 @@ func (c *company) startGateway(ctx context.Context) error {
 	if err := c.serve("gateway", GatewayURL[len("http://"):], g); err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	hyperCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	go func() { c.parts.hyper.Run(hyperCtx); close(ended) }()
 	// The guests go first: the gateway waits for its snapshots, and they for guests.
 	c.closers.add("snapshots", g.Close)
-	c.closers.add("hypervisor", func() error { stop(); <-ended; return nil })
+	c.keep(ctx, "hypervisor", c.parts.hyper.Run)
+	c.keep(ctx, "Auto Scaling", groups.Run) // before the guests, which it would replace
 	c.step("AWS gateway at %s, hypervisor on bridge %s", GatewayURL, Bridge)
 	return nil
+}
+
+// keep runs something until the company ends.
+func (c *company) keep(ctx context.Context, name string, run func(context.Context)) {
+	ended := make(chan struct{})
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { run(ctx); close(ended) }()
+	c.closers.add(name, func() error { stop(); <-ended; return nil })
+}
+
+// groups makes Auto Scaling. The gateway starts after it, and before any group.
+func (c *company) groups() (*scaling.Scaling, error) {
+	log, err := c.log("autoscaling.log")
+	if err != nil {
+		return nil, err
+	}
+	return scaling.New(scaling.Config{
+		AWS:   awsConfig(GatewayURL, groupsID),
+		State: c.parts.hyper.State,
+		Move:  func(group, instance, target string) { c.parts.gateway.Move(group, instance, target) },
+		Log:   log,
+	}), nil
 }
 
 // caller names who calls AWS, for the record of calls.
@@ -204,6 +230,8 @@ func (c *company) caller(accessKey string, source netip.Addr) string {
 		return "operator"
 	case accessKey == seederID:
 		return "lab"
+	case accessKey == groupsID:
+		return "autoscaling"
 	}
 	if m, ok := c.parts.hyper.ByAddress(source); ok {
 		return m.Instance.ID

@@ -35,7 +35,7 @@ func (g *Gateway) forwardJSON(ctx context.Context, c *call) (reply, error) {
 
 // translateReply gives rep the caller's encoding.
 func (c *call) translateReply(rep reply) (reply, error) {
-	if c.protocol != protoCBOR {
+	if c.protocol != protoCBOR || rep.header.Get("Content-Type") == "application/cbor" {
 		return rep, nil
 	}
 	body, code, err := jsonToCBOR(rep.body)

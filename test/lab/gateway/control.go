@@ -19,8 +19,7 @@ func isControl(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/_l
 //	GET    /_lab/faults                    the rules with their counts
 //	POST   /_lab/faults                    sets a Rule, answers with its id
 //	DELETE /_lab/faults[?id=N]             drops one rule or all
-//	GET    /_lab/lifecycle                 instances of groups on their way, and stack signals
-//	POST   /_lab/lifecycle                 sends an instance of a group to another state
+//	GET    /_lab/lifecycle                 instances of groups, what they told their hooks, and stack signals
 func (g *Gateway) control(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /_lab/calls":
@@ -37,8 +36,8 @@ func (g *Gateway) control(w http.ResponseWriter, r *http.Request) {
 		}
 		g.faults.clear(id)
 		w.WriteHeader(http.StatusNoContent)
-	case "GET /_lab/lifecycle", "POST /_lab/lifecycle":
-		g.lifecycle(w, r)
+	case "GET /_lab/lifecycle":
+		g.lifecycle(w)
 	default:
 		answerJSON(w, http.StatusNotFound, problem{"no such control call: " + r.Method + " " + r.URL.Path})
 	}

@@ -48,6 +48,9 @@ type Config struct {
 	Machines   Machines          // the hypervisor
 	Recorder   io.Writer         // one JSON line per call; nil records in memory only
 	Parameters map[string]string // SSM parameters answered here, by full name
+	// Scaling answers Auto Scaling and CloudWatch of a region; nil leaves both
+	// to moto, which launches nothing for a group.
+	Scaling func(region string) http.Handler
 	// Caller names who calls, from the access key id and the source address;
 	// nil or an empty name leaves the access key id to speak for itself.
 	Caller func(accessKeyID string, source netip.Addr) string
@@ -181,7 +184,10 @@ func (g *Gateway) answer(out *tap, r *http.Request, c *call) {
 		return
 	}
 	h, ok := g.handlers[c.service+":"+c.action]
-	if !ok {
+	switch {
+	case g.scaled(c):
+		h = g.scale
+	case !ok:
 		h = g.forwardScrubbed
 	}
 	ctx := r.Context()

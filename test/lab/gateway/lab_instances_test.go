@@ -158,10 +158,15 @@ func testMaxCount(b *bench) {
 }
 
 func testTemplate(b *bench) {
-	_, err := b.ec2.CreateLaunchTemplate(b.ctx, &ec2.CreateLaunchTemplateInput{
+	group, err := b.ec2.CreateSecurityGroup(b.ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("template-one"), Description: aws.String("one")})
+	if err != nil {
+		b.t.Fatalf("CreateSecurityGroup: %v", err)
+	}
+	_, err = b.ec2.CreateLaunchTemplate(b.ctx, &ec2.CreateLaunchTemplateInput{
 		LaunchTemplateName: aws.String("template-one"),
 		LaunchTemplateData: &types.RequestLaunchTemplateData{
-			ImageId: aws.String(baseImage), InstanceType: types.InstanceTypeT3Small,
+			ImageId: aws.String(baseImage), InstanceType: types.InstanceTypeT3Small, SecurityGroupIds: []string{*group.GroupId},
+			Monitoring:      &types.LaunchTemplatesMonitoringRequest{Enabled: aws.Bool(true)},
 			MetadataOptions: &types.LaunchTemplateInstanceMetadataOptionsRequest{HttpTokens: types.LaunchTemplateHttpTokensStateRequired},
 		},
 	})
@@ -177,6 +182,9 @@ func testTemplate(b *bench) {
 	}
 	if i := out.Instances[0]; *i.ImageId != baseImage || i.MetadataOptions.HttpTokens != types.HttpTokensStateRequired {
 		b.t.Errorf("launched %s with tokens %s", *i.ImageId, i.MetadataOptions.HttpTokens)
+	}
+	if i := out.Instances[0]; len(i.SecurityGroups) != 1 || *i.SecurityGroups[0].GroupId != *group.GroupId || i.Monitoring.State != types.MonitoringStateEnabled {
+		b.t.Errorf("launched in %+v, monitoring %+v", i.SecurityGroups, i.Monitoring)
 	}
 }
 

@@ -322,7 +322,6 @@ func otherCases() map[string]func(*bench) {
 		"public parameters are answered":             testParameters,
 		"alarms over CBOR":                           testAlarms,
 		"targets are probed and drain":               testTargets,
-		"lifecycle actions wait for an answer":       testLifecycleActions,
 		"a stack keeps the first signal":             testStackSignals,
 		"metrics over CBOR":                          testMetrics,
 		"CBOR errors carry their code":               testCBORErrors,

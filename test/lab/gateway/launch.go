@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -244,6 +245,14 @@ func (g *Gateway) mergeTemplate(ctx context.Context, c *call, form url.Values) e
 			form.Set(param, v)
 		}
 	}
+	for param, list := range map[string]string{"SecurityGroupId": "securityGroupIdSet", "SecurityGroup": "securityGroupSet"} {
+		if len(flat(form, param)) > 0 {
+			continue
+		}
+		for i, item := range data.items(list) {
+			form.Set(param+"."+strconv.Itoa(i+1), item.text)
+		}
+	}
 	return nil
 }
 
@@ -253,6 +262,8 @@ func templateFields() map[string][]string {
 		"InstanceType":                      {"instanceType"},
 		"IamInstanceProfile.Name":           {"iamInstanceProfile", "name"},
 		"IamInstanceProfile.Arn":            {"iamInstanceProfile", "arn"},
+		"Monitoring.Enabled":                {"monitoring", "enabled"},
+		"EbsOptimized":                      {"ebsOptimized"},
 		"InstanceInitiatedShutdownBehavior": {"instanceInitiatedShutdownBehavior"},
 		"InstanceMarketOptions.MarketType":  {"instanceMarketOptions", "marketType"},
 		"SubnetId":                          {"networkInterfaceSet", "item", "subnetId"},

@@ -38,9 +38,7 @@ func (g *Gateway) table() map[string]handler {
 		"ec2:DeleteSecurityGroup":       g.deleteSecurityGroup,
 		"ec2:AllocateAddress":           g.allocateAddress,
 
-		"autoscaling:CompleteLifecycleAction":        g.completeAction,
-		"autoscaling:RecordLifecycleActionHeartbeat": g.recordHeartbeat,
-		"cloudformation:SignalResource":              g.signalResource,
+		"cloudformation:SignalResource": g.signalResource,
 
 		"elasticloadbalancing:RegisterTargets":      g.registerTargets,
 		"elasticloadbalancing:DeregisterTargets":    g.deregisterTargets,
