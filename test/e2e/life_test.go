@@ -19,51 +19,24 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// lifeGroup is the group that the tests' instances are launched into, with a
-// hook for each way; lifeStack is the stack that waits for them. The lab's
-// emulator launches no machines for a group: the tests do it in its place.
-const (
-	lifeGroup = "life"
-	lifeStack = "life"
-)
+// lifeStack is the stack that waits for the tests' instances.
+const lifeStack = "life"
 
-// makeLife makes group, hooks and stack, once.
+// makeLife makes the stack, once.
 func makeLife(ctx context.Context, t *testing.T) {
 	t.Helper()
-	client := autoscaling.NewFromConfig(s.world.AWS)
-	name := aws.String(lifeGroup)
-	_, err := client.CreateLaunchConfiguration(ctx, &autoscaling.CreateLaunchConfigurationInput{LaunchConfigurationName: name,
-		ImageId: aws.String(theStory(t).report.ImageID), InstanceType: aws.String("t3.small")})
-	if err == nil {
-		_, err = client.CreateAutoScalingGroup(ctx, &autoscaling.CreateAutoScalingGroupInput{AutoScalingGroupName: name, LaunchConfigurationName: name,
-			MinSize: aws.Int32(0), MaxSize: aws.Int32(0), AvailabilityZones: []string{"us-east-1a"}})
-	}
-	for hook, transition := range map[string]string{"ready": "autoscaling:EC2_INSTANCE_LAUNCHING", "bye": "autoscaling:EC2_INSTANCE_TERMINATING"} {
-		if err == nil {
-			_, err = client.PutLifecycleHook(ctx, &autoscaling.PutLifecycleHookInput{AutoScalingGroupName: name, LifecycleHookName: aws.String(hook),
-				LifecycleTransition: aws.String(transition), HeartbeatTimeout: aws.Int32(60), DefaultResult: aws.String("ABANDON")})
-		}
-	}
-	if err == nil {
-		err = makeStack(ctx)
-	}
-	if err != nil {
+	if err := makeStack(ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		_, err := client.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: name, ForceDelete: aws.Bool(true)})
-		if err == nil {
-			_, err = client.DeleteLaunchConfiguration(ctx, &autoscaling.DeleteLaunchConfigurationInput{LaunchConfigurationName: name})
-		}
-		if err == nil {
-			err = cloudFormation(ctx, url.Values{"Action": {"DeleteStack"}, "StackName": {lifeStack}})
-		}
-		if err != nil {
+		if err := cloudFormation(ctx, url.Values{"Action": {"DeleteStack"}, "StackName": {lifeStack}}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -121,24 +94,105 @@ runcmd:
 - [systemctl, daemon-reload]
 `
 
-// joins launches an instance into the group. Its launch must not be over when
-// the test has not told the lab yet where the instance goes.
-func joins(ctx context.Context, t *testing.T, channel, before, target string, spot bool) story.Instance {
-	t.Helper()
-	inst := launch(ctx, t, story.Launch{Spot: spot, UserData: fmt.Sprintf(inLife, before), Tags: map[string]string{"bakehouse:channel": channel,
-		"aws:autoscaling:groupName": lifeGroup, "aws:cloudformation:stack-name": lifeStack, "aws:cloudformation:logical-id": "Web"}})
-	if target != "" {
-		goes(ctx, t, inst.ID, target)
-	}
-	return inst
+// member is the one instance of a group that has a hook for each way.
+type member struct {
+	*scaling
+	group string
+	story.Instance
 }
 
-// goes sends an instance on its way, as its group would.
-func goes(ctx context.Context, t *testing.T, id, target string) {
+// joining is how an instance comes into its group.
+type joining struct {
+	channel, before string
+	spot, warm      bool
+	alone           bool // nobody comes in its place
+}
+
+// joins has a group of the name launch its one instance, into service or into
+// its warm pool.
+func joins(ctx context.Context, t *testing.T, name string, j joining) member {
 	t.Helper()
-	o, err := s.world.Run(ctx, story.Tool{Name: "lab", Args: []string{"lifecycle", id, target}})
-	if err != nil || o.Code != 0 {
-		t.Fatalf("sending %s to %s: exit %d, %v\n%s", id, target, o.Code, err, o.Stderr)
+	m := member{scaling: newScaling(t), group: name}
+	m.removed(name)
+	m.template(ctx, name, j)
+	_, err := m.groups.CreateAutoScalingGroup(ctx, &autoscaling.CreateAutoScalingGroupInput{AutoScalingGroupName: &name, MinSize: aws.Int32(0), MaxSize: aws.Int32(1),
+		AvailabilityZones: []string{"us-east-1a"}, LaunchTemplate: &astypes.LaunchTemplateSpecification{LaunchTemplateName: &name, Version: aws.String("1")},
+		LifecycleHookSpecificationList: []astypes.LifecycleHookSpecification{hook("ready", "LAUNCHING"), hook("bye", "TERMINATING")}})
+	if err == nil && j.warm {
+		_, err = m.groups.PutWarmPool(ctx, &autoscaling.PutWarmPoolInput{AutoScalingGroupName: &name, PoolState: astypes.WarmPoolStateRunning})
+	} else if err == nil {
+		err = m.want(ctx, 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.appears(ctx)
+	if j.alone {
+		if _, err := m.groups.SuspendProcesses(ctx, &autoscaling.SuspendProcessesInput{AutoScalingGroupName: &name, ScalingProcesses: []string{"Launch"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// hook is one that waits a minute; the agent's heartbeats come sooner.
+func hook(name, way string) astypes.LifecycleHookSpecification {
+	return astypes.LifecycleHookSpecification{LifecycleHookName: &name, LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_" + way),
+		HeartbeatTimeout: aws.Int32(60), DefaultResult: aws.String("ABANDON")}
+}
+
+// template makes the launch template of the story's image.
+func (m member) template(ctx context.Context, name string, j joining) {
+	m.t.Helper()
+	data := &ec2types.RequestLaunchTemplateData{ImageId: aws.String(theStory(m.t).report.ImageID), InstanceType: ec2types.InstanceTypeT3Small,
+		IamInstanceProfile: &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String("web")},
+		MetadataOptions: &ec2types.LaunchTemplateInstanceMetadataOptionsRequest{HttpTokens: ec2types.LaunchTemplateHttpTokensStateRequired,
+			InstanceMetadataTags: ec2types.LaunchTemplateInstanceMetadataTagsStateEnabled},
+		UserData: aws.String(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, inLife, j.before)))}
+	tags := ec2types.LaunchTemplateTagSpecificationRequest{ResourceType: ec2types.ResourceTypeInstance}
+	for k, v := range map[string]string{"bakehouse:channel": j.channel, "aws:cloudformation:stack-name": lifeStack, "aws:cloudformation:logical-id": "Web"} {
+		tags.Tags = append(tags.Tags, ec2types.Tag{Key: aws.String(k), Value: aws.String(v)})
+	}
+	data.TagSpecifications = append(data.TagSpecifications, tags)
+	if j.spot {
+		data.InstanceMarketOptions = &ec2types.LaunchTemplateInstanceMarketOptionsRequest{MarketType: ec2types.MarketTypeSpot}
+	}
+	if _, err := s.world.EC2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: &name, LaunchTemplateData: data}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// want asks the group for n instances.
+func (m member) want(ctx context.Context, n int32) error {
+	_, err := m.groups.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: &m.group, DesiredCapacity: &n})
+	return err
+}
+
+// appears waits until EC2 has the instance.
+func (m *member) appears(ctx context.Context) {
+	m.t.Helper()
+	err := story.Until(ctx, 100*time.Millisecond, func() error {
+		out, err := s.world.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: filter("tag:aws:autoscaling:groupName", m.group)})
+		if err == nil && len(out.Reservations) != 1 {
+			err = fmt.Errorf("group %s has launched %d instances", m.group, len(out.Reservations))
+		}
+		if err == nil {
+			i := out.Reservations[0].Instances[0]
+			m.ID, m.Addr = aws.ToString(i.InstanceId), aws.ToString(i.PrivateIpAddress)
+		}
+		return err
+	})
+	if err != nil {
+		m.t.Fatalf("%v\n%s", err, m.activities(m.group))
+	}
+}
+
+// leaves has the group end the instance, for good.
+func (m member) leaves(ctx context.Context) {
+	m.t.Helper()
+	_, err := m.groups.TerminateInstanceInAutoScalingGroup(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: &m.ID, ShouldDecrementDesiredCapacity: aws.Bool(true)})
+	if err != nil {
+		m.t.Fatal(err)
 	}
 }
 
@@ -245,35 +299,37 @@ func TestLifeInAGroup(t *testing.T) {
 func isLaunchedAndTerminated(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t, 4*time.Minute)
-	inst := joins(ctx, t, "production", "sleep 31", "", false)
-	l := answers(ctx, t, inst.ID, "ready CONTINUE")
-	if a, err := s.world.Answers(ctx, inst.Addr); err != nil || a.App != "web" {
+	m := joins(ctx, t, "life", joining{channel: "production", before: "sleep 31"})
+	l := answers(ctx, t, m.ID, "ready CONTINUE")
+	if a, err := s.world.Answers(ctx, m.Addr); err != nil || a.App != "web" {
 		t.Errorf("the group was told while the app answers %+v, %v", a, err)
 	}
 	if l.Beats == 0 || l.signal != "life/Web SUCCESS" {
 		t.Errorf("%d heartbeats, signal %q; want some, and success", l.Beats, l.signal)
 	}
-	if err := complete(ctx, inst.ID); err != nil {
+	if err := complete(ctx, m.ID); err != nil {
 		t.Fatal(err)
 	}
-	goes(ctx, t, inst.ID, "Terminated")
-	l = answers(ctx, t, inst.ID, "ready CONTINUE", "bye CONTINUE")
-	if node, client, err := registered(ctx, inst.ID); err != nil || node || client {
+	m.serving(ctx, m.group, 1)
+	m.leaves(ctx)
+	l = answers(ctx, t, m.ID, "ready CONTINUE", "bye CONTINUE")
+	if node, client, err := registered(ctx, m.ID); err != nil || node || client {
 		t.Errorf("the group was told while on the Chef server there is the node: %v, the client: %v (%v)", node, client, err)
 	}
-	ended(ctx, t, inst.ID)
-	inOrder(t, console(ctx, t, inst.ID), "the Auto Scaling group terminates the instance", "life: drained while active", "life: stopped", "told group life: CONTINUE")
+	ended(ctx, t, m.ID)
+	inOrder(t, console(ctx, t, m.ID), "the Auto Scaling group terminates the instance", "life: drained while active", "life: stopped", "told group life: CONTINUE")
+	m.serving(ctx, m.group, 0)
 }
 
 func isAbandoned(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t, 4*time.Minute)
-	inst := joins(ctx, t, "production", "exit 43", "", false)
-	l := answers(ctx, t, inst.ID, "ready ABANDON")
+	m := joins(ctx, t, "life-abandoned", joining{channel: "production", before: "exit 43", alone: true})
+	l := answers(ctx, t, m.ID, "ready ABANDON")
 	if l.signal != "life/Web FAILURE" {
 		t.Errorf("the stack was told %q, want failure", l.signal)
 	}
-	ended(ctx, t, inst.ID)
+	ended(ctx, t, m.ID)
 }
 
 // A warm instance is prepared, serves nothing and says nothing to the stack;
@@ -283,43 +339,48 @@ func isWarmed(t *testing.T) {
 	ctx := deadline(t, 4*time.Minute)
 	p := pulled{t: t, ctx: ctx, channel: "warm"}
 	p.first = p.push("warm-first", nil)
-	inst := joins(ctx, t, p.channel, "true", "Warmed:Running", false)
-	l := answers(ctx, t, inst.ID, "ready CONTINUE")
-	st, err := agentStatus(ctx, inst.ID)
+	m := joins(ctx, t, "life-warm", joining{channel: p.channel, before: "true", warm: true})
+	l := answers(ctx, t, m.ID, "ready CONTINUE")
+	st, err := agentStatus(ctx, m.ID)
 	for deadline := time.Now().Add(10 * time.Second); err == nil && st.State != "warm" && time.Now().Before(deadline); {
 		time.Sleep(100 * time.Millisecond) // it notes what it told a moment later
-		st, err = agentStatus(ctx, inst.ID)
+		st, err = agentStatus(ctx, m.ID)
 	}
-	if err != nil || st.State != "warm" || l.signal != "" {
-		t.Errorf("in the warm pool: state %q, the stack was told %q (%v)", st.State, l.signal, err)
+	if err != nil || st.State != "warm" || l.Target != "Warmed:Running" || l.signal != "" {
+		t.Errorf("in the warm pool: state %q, target %s, the stack was told %q (%v)", st.State, l.Target, l.signal, err)
 	}
-	if active := inGuest(t, inst.ID, "systemctl is-active web.service || true; readlink /srv/web/current"); active != "inactive\nreleases/"+p.first {
+	if active := inGuest(t, m.ID, "systemctl is-active web.service || true; readlink /srv/web/current"); active != "inactive\nreleases/"+p.first {
 		t.Errorf("in the warm pool the app is %s, want it stopped and its build there", active)
 	}
 	newer := p.push("warm-newer", nil)
-	goes(ctx, t, inst.ID, "InService")
-	l = answers(ctx, t, inst.ID, "ready CONTINUE", "ready CONTINUE")
-	if a, err := s.world.Answers(ctx, inst.Addr); err != nil || a.Release != newer {
+	if err := m.want(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	l = answers(ctx, t, m.ID, "ready CONTINUE", "ready CONTINUE")
+	if a, err := s.world.Answers(ctx, m.Addr); err != nil || a.Release != newer {
 		t.Errorf("in service the app answers with %s (%v), want %s", a.Release, err, newer)
 	}
 	if l.signal != "life/Web SUCCESS" {
 		t.Errorf("in service the stack was told %q", l.signal)
+	}
+	if all := m.serving(ctx, m.group, 1); aws.ToString(all[0].InstanceId) != m.ID {
+		t.Errorf("%s is in service, want the warm one, %s", aws.ToString(all[0].InstanceId), m.ID)
 	}
 }
 
 func isInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t, 4*time.Minute)
-	inst := joins(ctx, t, "production", "true", "", true)
-	answers(ctx, t, inst.ID, "ready CONTINUE")
-	if err := complete(ctx, inst.ID); err != nil {
+	m := joins(ctx, t, "life-spot", joining{channel: "production", before: "true", spot: true, alone: true})
+	answers(ctx, t, m.ID, "ready CONTINUE")
+	if err := complete(ctx, m.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := interrupt(ctx, inst.ID, "60s"); err != nil {
+	if err := interrupt(ctx, m.ID, "60s"); err != nil {
 		t.Fatal(err)
 	}
-	if err := goneFromChef(ctx, inst.ID); err != nil {
+	if err := goneFromChef(ctx, m.ID); err != nil {
 		t.Error(err)
 	}
-	inOrder(t, console(ctx, t, inst.ID), "spot interruption", "life: drained while active", "life: stopped")
+	inOrder(t, console(ctx, t, m.ID), "spot interruption", "life: drained while active", "life: stopped")
 }

@@ -102,7 +102,7 @@ func (w *web) balanced(t *testing.T) string {
 	t.Helper()
 	ctx := deadline(t, 3*time.Minute)
 	b := &balancer{api: elb.NewFromConfig(s.world.AWS), addrs: map[string]string{}}
-	b.group = b.front(ctx, t)
+	b.group = b.front(ctx, t, "ways")
 	in := &elb.RegisterTargetsInput{TargetGroupArn: &b.group}
 	for _, g := range w.guests {
 		b.addrs[g.ID] = g.Addr + ":80"
@@ -139,8 +139,8 @@ func (w *web) balanced(t *testing.T) string {
 	return build
 }
 
-// front makes a target group with a load balancer before it.
-func (b *balancer) front(ctx context.Context, t *testing.T) string {
+// front makes a target group with a load balancer before it, both of a name.
+func (b *balancer) front(ctx context.Context, t *testing.T, name string) string {
 	t.Helper()
 	subnets, err := s.world.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{})
 	if err != nil {
@@ -154,13 +154,13 @@ func (b *balancer) front(ctx context.Context, t *testing.T) string {
 			ids = append(ids, *n.SubnetId)
 		}
 	}
-	group, err := b.api.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{Name: aws.String("ways"), Protocol: elbtypes.ProtocolEnumHttp, Port: aws.Int32(80),
+	group, err := b.api.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{Name: &name, Protocol: elbtypes.ProtocolEnumHttp, Port: aws.Int32(80),
 		VpcId: subnets.Subnets[0].VpcId, TargetType: elbtypes.TargetTypeEnumInstance, HealthCheckPath: aws.String("/")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	arn := group.TargetGroups[0].TargetGroupArn
-	lb, err := b.api.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{Name: aws.String("ways"), Subnets: ids, Scheme: elbtypes.LoadBalancerSchemeEnumInternal})
+	lb, err := b.api.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{Name: &name, Subnets: ids, Scheme: elbtypes.LoadBalancerSchemeEnumInternal})
 	if err == nil {
 		_, err = b.api.CreateListener(ctx, &elb.CreateListenerInput{LoadBalancerArn: lb.LoadBalancers[0].LoadBalancerArn, Protocol: elbtypes.ProtocolEnumHttp,
 			Port: aws.Int32(80), DefaultActions: []elbtypes.Action{{Type: elbtypes.ActionTypeEnumForward, TargetGroupArn: arn}}})
