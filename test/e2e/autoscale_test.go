@@ -169,13 +169,7 @@ func (x *scaling) remove(ctx context.Context, name string) error {
 		if _, err := x.groups.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: &name, ForceDelete: aws.Bool(true)}); err != nil {
 			return err
 		}
-		err = story.Until(ctx, 200*time.Millisecond, func() error {
-			if g, err := x.group(ctx, name); err != nil || g == nil {
-				return err
-			}
-			return fmt.Errorf("group %s is still there", name)
-		})
-		if err != nil {
+		if err := x.gone(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -183,6 +177,16 @@ func (x *scaling) remove(ctx context.Context, name string) error {
 		return err
 	}
 	return x.removeParts(ctx, name)
+}
+
+// gone waits until there is no group of the name.
+func (x *scaling) gone(ctx context.Context, name string) error {
+	return story.Until(ctx, 200*time.Millisecond, func() error {
+		if g, err := x.group(ctx, name); err != nil || g == nil {
+			return err
+		}
+		return fmt.Errorf("group %s is still there", name)
+	})
 }
 
 // membersGone waits until every instance that was a group's is terminated.

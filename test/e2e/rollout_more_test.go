@@ -180,7 +180,7 @@ func (w *web) alarmed(t *testing.T, before string) {
 	t.Helper()
 	api := cloudwatch.NewFromConfig(s.world.AWS)
 	if _, err := api.PutMetricAlarm(s.ctx, &cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("errors"), Namespace: aws.String("web"), MetricName: aws.String("5xx"),
-		Statistic: cwtypes.StatisticSum, Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1),
+		Statistic: cwtypes.StatisticSum, Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), TreatMissingData: aws.String("ignore"), // so that the state stays as it is set
 		ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanThreshold}); err != nil {
 		t.Fatal(err)
 	}
