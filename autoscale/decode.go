@@ -19,8 +19,9 @@ import (
 // stood: the library's own decoder forgets, and a check that comes later
 // (min > max) has to point at a line too.
 type decoder struct {
-	file string
-	at   positions
+	file  string
+	at    positions
+	under map[string][]string // what a group stands on, nearest first, by the group's path
 }
 
 // positions says where the value of a path stands.
@@ -53,22 +54,42 @@ func (d *decoder) root(b []byte) (ast.Node, error) {
 }
 
 func (d *decoder) errorf(t *token.Token, next, format string, args ...any) error {
-	where := d.file
-	if t != nil && t.Position != nil {
-		where = fmt.Sprintf("%s:%d:%d", d.file, t.Position.Line, t.Position.Column)
+	return fault.Newf(fault.Usage, next, "%s: %s", d.place(t), fmt.Sprintf(format, args...))
+}
+
+// place is file, line and column of t, or the file alone.
+func (d *decoder) place(t *token.Token) string {
+	if t == nil || t.Position == nil {
+		return d.file
 	}
-	return fault.Newf(fault.Usage, next, "%s: %s", where, fmt.Sprintf(format, args...))
+	return fmt.Sprintf("%s:%d:%d", d.file, t.Position.Line, t.Position.Column)
 }
 
 // wrong is errorf at the value of path, or at the nearest section above it.
+// What a group has from a template or the defaults is found there.
 func (d *decoder) wrong(path, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	for p := path; p != ""; p = p[:max(0, strings.LastIndexByte(p, '.'))] {
-		if t := d.at[p]; t != nil {
-			return d.errorf(t, "", "%s: %s", path, text)
+		for _, at := range d.standing(p) {
+			if t := d.at[at]; t != nil {
+				return d.errorf(t, "", "%s: %s", path, text)
+			}
 		}
 	}
 	return d.errorf(nil, "", "%s: %s", path, text)
+}
+
+// standing lists where the value of path may be written, nearest first.
+func (d *decoder) standing(path string) []string {
+	out := []string{path}
+	for group, under := range d.under {
+		if rest, ok := strings.CutPrefix(path, group+"."); ok {
+			for _, u := range under {
+				out = append(out, u+"."+rest)
+			}
+		}
+	}
+	return out
 }
 
 // pairs returns the entries of a section; no key may stand twice.

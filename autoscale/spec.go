@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"bakehouse/internal/fault"
 )
@@ -26,57 +27,104 @@ func (s Spec) Names() []string { return slices.Sorted(maps.Keys(s.Groups)) }
 
 // fileV2 is the format written today.
 type fileV2 struct {
-	Version  *int             `yaml:"version"`
-	Region   *string          `yaml:"region"`
-	Owner    *string          `yaml:"owner"`
-	Defaults *Group           `yaml:"defaults"` // beneath every group: sections merge, lists and maps do not
-	Groups   map[string]Group `yaml:"groups"`
+	Version   *int             `yaml:"version" doc:"of the format; 2"`
+	Region    *string          `yaml:"region" doc:"AWS region of all groups of this file"`
+	Owner     *string          `yaml:"owner" doc:"marks the groups that prune may delete"`
+	Defaults  *Group           `yaml:"defaults" doc:"beneath every group: sections merge, lists and maps are replaced"`
+	Templates map[string]Group `yaml:"templates" doc:"parts of groups by name, which a group stands on with use"`
+	Groups    map[string]Group `yaml:"groups" doc:"the groups, by name"`
 }
 
 // Parse reads a file of either format strictly: an unknown key, a wrong type
 // or a value that cannot be is an error that names file, line and column. It
 // asks nobody.
 func Parse(file string, b []byte) (Spec, error) {
-	d := &decoder{file: file, at: positions{}}
+	s, _, err := parse(file, b)
+	return s, err
+}
+
+func parse(file string, b []byte) (Spec, *decoder, error) {
+	d := &decoder{file: file, at: positions{}, under: map[string][]string{}}
 	root, err := d.root(b)
 	if err != nil {
-		return Spec{}, err
+		return Spec{}, d, err
 	}
 	if root == nil {
-		return Spec{}, fault.Newf(fault.Usage, "give it groups", "%s: the file is empty", file)
+		return Spec{}, d, fault.Newf(fault.Usage, "give it groups", "%s: the file is empty", file)
 	}
 	pairs, err := d.pairs(root, "")
 	if err != nil {
-		return Spec{}, err
+		return Spec{}, d, err
 	}
-	spec, version := Spec{}, false
+	var form interface{ spec(*decoder) (Spec, error) } = &file2013{}
 	for _, p := range pairs {
 		if key, _ := scalar(p.Key); key == "version" {
-			version = true
+			form = &fileV2{}
 		}
 	}
-	if version {
-		var f fileV2
-		if err := d.section(root, reflect.ValueOf(&f).Elem(), ""); err != nil {
-			return Spec{}, err
-		}
-		if spec, err = f.spec(d); err != nil {
-			return Spec{}, err
-		}
-	} else {
-		var f file2013
-		if err := d.section(root, reflect.ValueOf(&f).Elem(), ""); err != nil {
-			return Spec{}, err
-		}
-		if spec, err = f.spec(d); err != nil {
-			return Spec{}, err
-		}
+	if err := d.section(root, reflect.ValueOf(form).Elem(), ""); err != nil {
+		return Spec{}, d, err
 	}
-	if err := checkSpec(d, spec); err != nil {
-		return Spec{}, err
+	s, err := form.spec(d)
+	if err == nil {
+		err = checkSpec(d, s)
 	}
-	spec.Warnings = warn(d, spec)
-	return spec, nil
+	if err != nil {
+		return Spec{}, d, err
+	}
+	s.Warnings = warn(d, s)
+	return s, d, nil
+}
+
+// File is a file with its name.
+type File struct {
+	Name string
+	Text []byte
+}
+
+// ParseFiles reads several files, each with its own region, into one Spec
+// each. A group may stand in one file of a region alone.
+func ParseFiles(files []File) ([]Spec, error) {
+	var all []Spec
+	places := map[[2]string]string{} // of groups, by region and name
+	for _, f := range files {
+		s, d, err := parse(f.Name, f.Text)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range Expand(s).Names() {
+			id := [2]string{s.Region, name}
+			written := strings.TrimSuffix(name, BackstopSuffix)
+			if _, there := s.Groups[name]; there {
+				written = name
+			}
+			at := d.at["groups."+written]
+			if other, twice := places[id]; twice {
+				return nil, d.errorf(at, "keep one of the two", "group %s of region %s stands in %s, too", name, s.Region, other)
+			}
+			places[id] = d.place(at)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// Together puts files of one region, owner and format into one Spec, which
+// takes fewer calls, and lets prune see all that an owner has. The order is
+// that of the first of each.
+func Together(all []Spec) []Spec {
+	var out []Spec
+	for _, s := range all {
+		i := slices.IndexFunc(out, func(o Spec) bool { return o.Region == s.Region && o.Owner == s.Owner && o.Version == s.Version })
+		if i < 0 {
+			s.Groups, s.Warnings = maps.Clone(s.Groups), slices.Clone(s.Warnings)
+			out = append(out, s)
+			continue
+		}
+		maps.Copy(out[i].Groups, s.Groups)
+		out[i].Warnings = append(out[i].Warnings, s.Warnings...)
+	}
+	return out
 }
 
 func (f fileV2) spec(d *decoder) (Spec, error) {
@@ -86,14 +134,41 @@ func (f fileV2) spec(d *decoder) (Spec, error) {
 	if f.Region == nil {
 		return Spec{}, d.errorf(nil, "add region: NAME", "the file names no region")
 	}
+	if f.Defaults != nil && f.Defaults.Use != nil {
+		return Spec{}, d.wrong("defaults.use", "only a group stands on templates")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Templates)) {
+		if f.Templates[name].Use != nil {
+			return Spec{}, d.wrong("templates."+name+".use", "only a group stands on templates")
+		}
+	}
 	s := Spec{Version: 2, Region: *f.Region, Owner: val(f.Owner), Groups: map[string]Group{}}
-	for name, g := range f.Groups {
-		if f.Defaults != nil {
-			g = stand(*f.Defaults, g)
+	for _, name := range slices.Sorted(maps.Keys(f.Groups)) {
+		g, err := f.group(d, name)
+		if err != nil {
+			return Spec{}, err
 		}
 		s.Groups[name] = g
 	}
 	return s, nil
+}
+
+// group is a written group on its templates and the defaults.
+func (f fileV2) group(d *decoder, name string) (Group, error) {
+	g, at := f.Groups[name], "groups."+name
+	base, under := val(f.Defaults), []string{"defaults"}
+	for i, use := range g.Use {
+		t, known := f.Templates[use]
+		if !known {
+			return Group{}, d.wrong(at+".use."+strconv.Itoa(i), "there is no template %q in this file", use)
+		}
+		base = stand(base, t)
+		under = append([]string{"templates." + use}, under...)
+	}
+	d.under[at] = under
+	g = stand(base, g)
+	g.Use = nil
+	return g, nil
 }
 
 // stand puts a group on defaults or a template. What it gives pushes out what
