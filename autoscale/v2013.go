@@ -5,40 +5,40 @@ import "strings"
 // file2013 is the format of the first tool of this name. Its launch
 // configurations become launch templates; the rest means what it meant.
 type file2013 struct {
-	Region   *string               `yaml:"region"`
-	Groups   map[string]group2013  `yaml:"groups"`
-	Policies map[string]policy2013 `yaml:"policies"`
-	Topic    *string               `yaml:"notification_topic"`
-	UserData *lines                `yaml:"user_data"`
+	Region   *string               `yaml:"region" doc:"AWS region of all groups; us-west-1 when absent"`
+	Groups   map[string]group2013  `yaml:"groups" doc:"the groups, by name"`
+	Policies map[string]policy2013 `yaml:"policies" doc:"scaling policies that every group gets, by the name after GROUP|"`
+	Topic    *string               `yaml:"notification_topic" doc:"ARN of a topic that hears of launches, terminations and their failures in all groups"`
+	UserData *lines                `yaml:"user_data" doc:"of all instances: text, or a list of its lines"`
 }
 
 type group2013 struct {
-	Min           *int                 `yaml:"min_size"`
-	Max           *int                 `yaml:"max_size"`
-	Capacity      *int                 `yaml:"capacity"`
-	Image         *string              `yaml:"ami"`
-	Zones         []string             `yaml:"zones"`
-	Key           *string              `yaml:"ssh_key"`
-	SecurityGroup *string              `yaml:"security_group"`
-	Type          *string              `yaml:"instance_type"`
-	Tags          map[string]string    `yaml:"tags"`
-	Alarms        map[string]alarm2013 `yaml:"alarms"`
+	Min           *int                 `yaml:"min_size" doc:"fewest instances"`
+	Max           *int                 `yaml:"max_size" doc:"most instances"`
+	Capacity      *int                 `yaml:"capacity" doc:"instances of a new group"`
+	Image         *string              `yaml:"ami" doc:"id of the image"`
+	Zones         []string             `yaml:"zones" doc:"names of availability zones"`
+	Key           *string              `yaml:"ssh_key" doc:"name of the SSH key"`
+	SecurityGroup *string              `yaml:"security_group" doc:"name or id of the security group"`
+	Type          *string              `yaml:"instance_type" doc:"instance type"`
+	Tags          map[string]string    `yaml:"tags" doc:"tags of the group and of its instances"`
+	Alarms        map[string]alarm2013 `yaml:"alarms" doc:"CloudWatch alarms that set off a policy, by any label"`
 }
 
 type policy2013 struct {
-	Type       *string `yaml:"type"`
-	Adjustment *int    `yaml:"adjustment"`
-	Cooldown   *int    `yaml:"cooldown"`
+	Type       *string `yaml:"type" doc:"what an adjustment means: ChangeInCapacity, ExactCapacity or PercentChangeInCapacity"`
+	Adjustment *int    `yaml:"adjustment" doc:"by how much"`
+	Cooldown   *int    `yaml:"cooldown" doc:"seconds until the next activity"`
 }
 
 type alarm2013 struct {
-	Namespace  *string  `yaml:"namespace"`
-	Metric     *string  `yaml:"metric"`
-	Comparison *string  `yaml:"comparison"`
-	Threshold  *float64 `yaml:"threshold"`
-	Period     *int     `yaml:"period"`
-	Periods    *int     `yaml:"evaluation_periods"`
-	Policy     *string  `yaml:"policy"`
+	Namespace  *string  `yaml:"namespace" doc:"namespace of the metric"`
+	Metric     *string  `yaml:"metric" doc:"name of the metric; its average over the group counts"`
+	Comparison *string  `yaml:"comparison" doc:"> < >= or <="`
+	Threshold  *float64 `yaml:"threshold" doc:"value to compare with"`
+	Period     *int     `yaml:"period" doc:"seconds"`
+	Periods    *int     `yaml:"evaluation_periods" doc:"periods that must breach; 1 when absent"`
+	Policy     *string  `yaml:"policy" doc:"name of the policy that it sets off"`
 }
 
 // lines is text, or a list of lines.
