@@ -40,12 +40,12 @@ func newApp(d deps) *cli.App {
 	return &cli.App{
 		Name:     "autoscalectl",
 		Metadata: map[string]any{cliapp.SignalText: "stopping after the call under way (again to end at once)"},
-		Usage:    "make Auto Scaling groups match one file",
+		Usage:    "make Auto Scaling groups match a file",
 		Description: "The file (autoscale.yaml) describes every group whole; what it leaves out is left alone, an empty list means none.\n" +
 			"`autoscalectl [FILE]` is `autoscalectl apply [FILE]`. plan says what apply would do, and why.\n" +
 			"docs/autoscale.md shows both formats of the file.",
 		Commands: []*cli.Command{planCommand(d), applyCommand(d), validateCommand(d), expandCommand(d), upgradeCommand(d), importCommand(d), statusCommand(d), watchCommand(d),
-			refreshCommand(d), pruneCommand(d), simulateCommand(d), balanceCommand(d), destroyCommand(d)},
+			refreshCommand(d), pruneCommand(d), simulateCommand(d), balanceCommand(d), destroyCommand(d), schemaCommand(d)},
 	}
 }
 
@@ -113,22 +113,29 @@ func fileOf(c *cli.Context) (common, error) {
 	return commonOf(c, args[0])
 }
 
-// load reads and parses the file; "-" is standard input.
+// load reads and parses the file.
 func (d deps) load(o common) (autoscale.Spec, error) {
-	var b []byte
-	var err error
-	if o.file == "-" {
-		b, err = io.ReadAll(d.Stdin)
-	} else {
-		b, err = os.ReadFile(o.file)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return autoscale.Spec{}, fault.Newf(fault.Usage, "give FILE, or write one: autoscalectl import GROUP > autoscale.yaml", "reading groups: there is no %s", o.file)
-	}
+	b, err := d.readFile(o.file)
 	if err != nil {
-		return autoscale.Spec{}, fault.Newf(fault.Usage, "", "reading groups: %w", err)
+		return autoscale.Spec{}, err
 	}
 	return autoscale.Parse(o.file, b)
+}
+
+// readFile reads a file; "-" is standard input.
+func (d deps) readFile(name string) (b []byte, err error) {
+	if name == "-" {
+		b, err = io.ReadAll(d.Stdin)
+	} else {
+		b, err = os.ReadFile(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Newf(fault.Usage, "give FILE, or write one: autoscalectl import GROUP > autoscale.yaml", "reading groups: there is no %s", name)
+	}
+	if err != nil {
+		return nil, fault.Newf(fault.Usage, "", "reading groups: %w", err)
+	}
+	return b, nil
 }
 
 // connect makes the clients for region.
@@ -144,22 +151,6 @@ type planned struct {
 	world    autoscale.World
 	observed autoscale.Observed
 	plan     autoscale.Plan
-}
-
-func (d deps) plan(ctx context.Context, o common, opt autoscale.DiffOptions) (planned, error) {
-	p := planned{file: o.file}
-	var err error
-	if p.spec, err = d.load(o); err != nil {
-		return p, err
-	}
-	if p.world, err = d.connect(ctx, o, p.spec.Region); err != nil {
-		return p, err
-	}
-	if p.observed, err = autoscale.Observe(ctx, p.world, p.spec); err != nil {
-		return p, err
-	}
-	p.plan, err = autoscale.Diff(p.spec, p.observed, opt)
-	return p, err
 }
 
 // execute shows a plan, asks, and carries it out.

@@ -110,12 +110,12 @@ func pruneCommand(d deps) *cli.Command {
 	return &cli.Command{
 		Name:        "prune",
 		Usage:       "delete the groups that carry the mark of the file's owner and are not in the file",
-		ArgsUsage:   "[FILE]",
-		Description: "Groups without the mark are listed and left alone. The mark is the tag " + autoscale.OwnerTag + ", written by apply when the file has owner: NAME.",
+		ArgsUsage:   "[FILE...]",
+		Description: "Give all files of the owner in the region. Groups without the mark are listed and left alone. The mark is the tag " + autoscale.OwnerTag + ", written by apply when the file has owner: NAME.",
 		Flags: []cli.Flag{cliapp.YesFlag(), &cli.Float64Flag{Name: "max-share", Value: maxShare, Usage: "refuse to delete more than this `SHARE` of the owner's groups, 0 to 1"},
 			liftFlag(), profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
-			o, err := fileOf(c)
+			o, files, err := filesOf(c)
 			if err != nil {
 				return err
 			}
@@ -123,7 +123,7 @@ func pruneCommand(d deps) *cli.Command {
 			if !(share >= 0 && share <= 1) {
 				return cliapp.Usagef("--max-share %v: want 0 to 1", share)
 			}
-			s, err := d.load(o)
+			s, err := d.loadOne(files)
 			if err != nil {
 				return err
 			}

@@ -8,15 +8,30 @@ import (
 	"bakehouse/autoscale"
 )
 
-// heading names the group of c, and what it is half of.
-func heading(c autoscale.Change) string {
+// heading names the group of c, what it is half of, and its region when there
+// are several.
+func heading(c autoscale.Change, regions int) string {
+	name := c.Group
 	switch {
 	case c.PartOf == "":
-		return c.Group
 	case c.PartOf == c.Group:
-		return c.Group + " (its spot half)"
+		name += " (its spot half)"
+	default:
+		name += " (the on-demand half of " + c.PartOf + ")"
 	}
-	return c.Group + " (the on-demand half of " + c.PartOf + ")"
+	if regions > 1 {
+		name += " in " + c.Region
+	}
+	return name
+}
+
+// regionsOf counts the regions of a plan.
+func regionsOf(p autoscale.Plan) int {
+	seen := map[string]bool{}
+	for _, c := range p.Changes {
+		seen[c.Region] = true
+	}
+	return len(seen)
 }
 
 // notes are what a plan says beside its changes: warnings, and what can be

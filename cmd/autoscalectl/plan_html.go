@@ -42,10 +42,15 @@ func viewOf(p planned, at time.Time) planView {
 	if !p.plan.Empty() {
 		v.Total = total(p.plan)
 	}
+	regions := regionsOf(p.plan)
 	for _, c := range p.plan.Changes {
-		i := slices.IndexFunc(v.Groups, func(g groupView) bool { return g.Name == c.Group })
+		name := c.Group
+		if regions > 1 {
+			name += " in " + c.Region
+		}
+		i := slices.IndexFunc(v.Groups, func(g groupView) bool { return g.Name == name })
 		if i < 0 {
-			v.Groups = append(v.Groups, groupView{Name: c.Group, Heading: heading(c)})
+			v.Groups = append(v.Groups, groupView{Name: name, Heading: heading(c, regions)})
 			i = len(v.Groups) - 1
 		}
 		v.Groups[i].Changes = append(v.Groups[i].Changes, c)

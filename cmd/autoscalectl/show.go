@@ -52,7 +52,7 @@ func tallyOf(p autoscale.Plan) (signs map[string]int, groups int) {
 	seen := map[string]bool{}
 	for _, c := range p.Changes {
 		signs[sign(c)]++
-		seen[c.Written()] = true
+		seen[c.Region+" "+c.Written()] = true
 	}
 	return signs, len(seen)
 }
@@ -76,11 +76,11 @@ func printPlan(w io.Writer, p painter, plan autoscale.Plan) error { return showP
 // nothing is what to say of an empty one.
 func showPlan(w io.Writer, p painter, plan autoscale.Plan, nothing string) error {
 	var b strings.Builder
-	group := ""
+	group, regions := "", regionsOf(plan)
 	for _, c := range plan.Changes {
-		if c.Group != group {
-			group = c.Group
-			fmt.Fprintf(&b, "%s\n", p.in(bold, heading(c)))
+		if title := heading(c, regions); title != group {
+			group = title
+			fmt.Fprintf(&b, "%s\n", p.in(bold, group))
 		}
 		s := sign(c)
 		fmt.Fprintf(&b, "  %s %s: %s\n", p.in(signColor(s), s+" "+string(c.Kind)), c.Name, p.in(dim, c.Reason))

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// beside writes another file next to the desk's.
+func (d *desk) beside(name, text string) string {
+	d.t.Helper()
+	path := filepath.Join(filepath.Dir(d.file), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	return path
+}
+
+func TestSeveralFilesAreOnePlan(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	api := strings.Replace(sample, "  web:", "  api:", 1)
+	more := d.beside("api.yaml", api)
+	west := d.beside("west.yaml", strings.NewReplacer("us-east-1", "us-west-2").Replace(api))
+	if out := d.want(0, "api.yaml: valid (version 2, region us-east-1, 1 groups)", "validate", "FILE", more, west); strings.Count(out, "valid") != 3 {
+		t.Errorf("three files are not all valid:\n%s", out)
+	}
+	var result struct{ Files []checked }
+	if err := json.Unmarshal([]byte(d.want(0, "", "validate", "--output", "json", "FILE", west)), &result); err != nil || len(result.Files) != 2 || result.Files[1].Region != "us-west-2" {
+		t.Errorf("validate in JSON says %+v, %v", result, err)
+	}
+	out := d.want(0, "api in us-west-2\n", "plan", "FILE", west)
+	if !strings.Contains(out, "web in us-east-1\n") || !strings.Contains(out, "8 changes in 2 groups") {
+		t.Errorf("the plan of two regions is\n%s", out)
+	}
+	d.want(0, "", "apply", "--yes", "FILE", more)
+	d.want(0, "Nothing to change", "plan", "--exit-code", "FILE", more)
+	d.want(0, "Nothing to delete", "prune", "--yes", "FILE", more)
+	d.want(4, "1 of 2 groups of owner shop would go", "prune", "--yes", "FILE")
+	d.want(2, "several regions, owners or formats", "prune", "--yes", "FILE", west)
+	again := d.beside("again.yaml", sample)
+	d.want(2, "again.yaml:5:3: group web of region us-east-1 stands in "+d.file+":5:3, too", "validate", "FILE", again)
+}
+
+func TestTheSchemaIsPrinted(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	want, err := os.ReadFile("../../docs/autoscale.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := d.want(0, "", "schema"); !bytes.Equal([]byte(out), want) {
+		t.Error("autoscalectl schema is not docs/autoscale.schema.json")
+	}
+}
