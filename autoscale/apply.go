@@ -3,6 +3,7 @@ package autoscale
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -84,6 +85,7 @@ func (p Plan) Apply(ctx context.Context, w World, o Observed, progress Progress)
 type run struct {
 	w       World
 	group   string
+	made    bool              // something of this group was made a moment ago
 	version string            // of the launch template, once created
 	arns    map[string]string // of policies by name
 }
@@ -94,9 +96,12 @@ func (r *run) retry(ctx context.Context, c Change) error {
 	for n := 1; ; n++ {
 		err := c.do(ctx, r)
 		if err == nil {
+			r.made = r.made || strings.HasPrefix(string(c.Kind), "create") || c.Kind == PutPolicy
 			return nil
 		}
-		if n == tries || !awserr.IsThrottle(err) && !awserr.IsBusy(err) {
+		// What was made a moment ago may not be everywhere yet.
+		young := r.made && awserr.IsUnseen(err)
+		if n == tries || !awserr.IsThrottle(err) && !awserr.IsBusy(err) && !young {
 			return refused(fmt.Sprintf("%s: %s %s", r.group, c.Kind, c.Name), err)
 		}
 		if err := r.w.Sleep(ctx, pause); err != nil {

@@ -39,12 +39,14 @@ func (r *run) createVersion(ctx context.Context, v newVersion) error {
 		in.SourceVersion = &v.source
 		keep(data, given(launchData(v.want)))
 	}
-	out, err := r.w.EC2.CreateLaunchTemplateVersion(ctx, in)
-	if err != nil {
-		return err
+	if r.version == "" { // else an earlier try of this change has made it
+		out, err := r.w.EC2.CreateLaunchTemplateVersion(ctx, in)
+		if err != nil {
+			return err
+		}
+		r.version = strconv.FormatInt(val(out.LaunchTemplateVersion.VersionNumber), 10)
 	}
-	r.version = strconv.FormatInt(val(out.LaunchTemplateVersion.VersionNumber), 10)
-	_, err = r.w.EC2.ModifyLaunchTemplate(ctx, &ec2.ModifyLaunchTemplateInput{LaunchTemplateName: &v.template, DefaultVersion: &r.version})
+	_, err := r.w.EC2.ModifyLaunchTemplate(ctx, &ec2.ModifyLaunchTemplateInput{LaunchTemplateName: &v.template, DefaultVersion: &r.version})
 	return err
 }
 

@@ -143,6 +143,9 @@ func (c *checker) launch(at string, g Group) {
 	}
 	for i, t := range g.Mixed.Types {
 		p := at + ".mixed.types." + strconv.Itoa(i)
+		if first := g.Mixed.Types[0].Weight; (first == nil) != (t.Weight == nil) {
+			c.say(p, "weights are given for every type or for none")
+		}
 		c.image(p+".image", t.Image)
 		c.requirements(p+".requirements", t.Requirements)
 		if t.Requirements != nil && t.Requirements.EncryptedTransit != nil {

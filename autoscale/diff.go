@@ -26,7 +26,7 @@ func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
 	p.Warnings = slices.Concat(p.Warnings, o.leftovers(), o.silent(s))
 	for _, name := range s.Names() {
 		live, exists := o.Groups[name]
-		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, spec: s, reads: reads[name]}
+		d := differ{name: name, want: s.Groups[name], live: live, exists: exists, o: o, opt: opt, plan: &p, spec: s, anew: map[string]bool{}, reads: reads[name]}
 		if err := d.group(); err != nil {
 			return Plan{}, err
 		}
@@ -45,8 +45,9 @@ type differ struct {
 	opt    DiffOptions
 	plan   *Plan
 	spec   Spec
-	reads  []string  // group metrics that expressions of the file read
-	use    launchUse // what the group shall launch from, once launch has decided
+	reads  []string        // group metrics that expressions of the file read
+	anew   map[string]bool // policies, by key, that are deleted and made again
+	use    launchUse       // what the group shall launch from, once launch has decided
 }
 
 // launchUse names a launch template version; an empty Version is the one that

@@ -98,7 +98,16 @@ func (d *differ) policies() {
 		live.Name = nil
 		full := policyOver(live, want)
 		f := compare("policies."+key, want, live)
-		if !there || len(f) > 0 {
+		switch {
+		case there && live.style() != want.style():
+			d.anew[key] = true
+			d.add(PutPolicy, name, "AWS does not change the kind of a policy: it is made anew", f, func(ctx context.Context, r *run) error {
+				if err := r.deletePolicy(ctx, name); err != nil {
+					return err
+				}
+				return r.putPolicy(ctx, name, full)
+			})
+		case !there || len(f) > 0:
 			d.add(PutPolicy, name, "the policy differs from the file", f, func(ctx context.Context, r *run) error { return r.putPolicy(ctx, name, full) })
 		}
 	}
@@ -158,14 +167,19 @@ func (d *differ) alarms() {
 		live, there := have[name]
 		live.Name = nil
 		f := compare("alarms."+key, want, live)
-		if there && len(f) == 0 {
+		anew := d.anew[*want.Policy]
+		if there && len(f) == 0 && !anew {
 			continue
+		}
+		reason := "the alarm differs from the file"
+		if there && len(f) == 0 {
+			reason = "its policy is made anew, and the alarm has to set off the new one"
 		}
 		put := newAlarm{name: name, policy: PolicyName(d.name, *want.Policy, d.want.Policies[*want.Policy]), full: alarmOver(live, want), have: d.live.alarms[name]}
 		if live.Policy != nil {
 			put.instead = d.live.PolicyARNs[PolicyName(d.name, *live.Policy, d.live.Policies[*live.Policy])]
 		}
-		d.add(PutAlarm, name, "the alarm differs from the file", f, func(ctx context.Context, r *run) error { return r.putAlarm(ctx, put) })
+		d.add(PutAlarm, name, reason, f, func(ctx context.Context, r *run) error { return r.putAlarm(ctx, put) })
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
 		if d.want.Alarms != nil && !kept[name] {

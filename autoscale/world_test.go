@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -38,22 +37,11 @@ func newCloud(t *testing.T) *cloud {
 	}
 	c.aws.AddTargetGroup(asg.TargetGroup{Name: "web", ID: "0123456789abcdef", LoadBalancers: []string{"app/shop/fedcba9876543210"}})
 	c.aws.AddTargetGroup(asg.TargetGroup{Name: "idle", ID: "1123456789abcdef", LoadBalancers: []string{"net/shop/fedcba9876543210"}})
-	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: &asg.Client{}, Retryer: patient, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
+	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: &asg.Client{}, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
 	c.as = as.NewFromConfig(cfg)
 	c.w = World{Groups: c.as, EC2: ec2.NewFromConfig(cfg), Alarms: cloudwatch.NewFromConfig(cfg), Balancers: elbv2.NewFromConfig(cfg), Parameters: ssm.NewFromConfig(cfg),
 		Now: func() time.Time { return c.now }, Sleep: func(context.Context, time.Duration) error { return nil }}
 	return c
-}
-
-// patient tries again only when the connection broke. It does now and then on
-// a busy machine, with an answer on its way: the SDK closes a request's body
-// as soon as the head of the answer is there, and net/http then takes its own
-// look for the end of that body for a failed write.
-func patient() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
-		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
-	})
 }
 
 // silent hears nothing.

@@ -1,5 +1,7 @@
 package awserr
 
+import "strings"
+
 // IsBusy says that something else is going on with the thing named, such as a
 // scaling activity or another update: the same call may be sent again.
 func IsBusy(err error) bool {
@@ -8,4 +10,15 @@ func IsBusy(err error) bool {
 		return true
 	}
 	return false
+}
+
+// IsUnseen says that a call leans on something that AWS does not see, which
+// may be because it was made a moment ago. Auto Scaling has no code for that,
+// but words in a ValidationError.
+func IsUnseen(err error) bool {
+	if IsNotFound(err) {
+		return true
+	}
+	words := strings.ToLower(err.Error())
+	return Code(err) == "ValidationError" && (strings.Contains(words, "not found") || strings.Contains(words, "does not exist"))
 }

@@ -1,0 +1,26 @@
+package awserr
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/aws/smithy-go"
+)
+
+func TestWhatIsUnseenIsToldFromWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&smithy.GenericAPIError{Code: "ValidationError", Message: "AutoScalingGroup name not found - web"}, true},
+		{&smithy.GenericAPIError{Code: "ValidationError", Message: "The specified launch template, with template name web, does not exist."}, true},
+		{&smithy.GenericAPIError{Code: "ValidationError", Message: "Max bound, 1, must be greater than or equal to min bound, 2"}, false},
+		{&smithy.GenericAPIError{Code: "InvalidLaunchTemplateName.NotFoundException"}, true},
+		{errors.New("not found"), false},
+	} {
+		if got := IsUnseen(c.err); got != c.want {
+			t.Errorf("%v: %t", c.err, got)
+		}
+	}
+}
