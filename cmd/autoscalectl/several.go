@@ -125,7 +125,11 @@ func schemaCommand(d deps) *cli.Command {
 		Name:        "schema",
 		Usage:       "print the JSON Schema of the file, by which editors complete and check it",
 		Description: "A first line `# yaml-language-server: $schema=autoscale.schema.json` tells many editors to use it.",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "keys", Usage: "list every key in Markdown instead", DisableDefaultText: true}},
 		Action: func(c *cli.Context) error {
+			if c.Bool("keys") {
+				return printed(d.Stdout.Write(autoscale.Reference()))
+			}
 			b, err := autoscale.Schema()
 			if err != nil {
 				return err

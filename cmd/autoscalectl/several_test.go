@@ -48,11 +48,13 @@ func TestSeveralFilesAreOnePlan(t *testing.T) {
 func TestTheSchemaIsPrinted(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	want, err := os.ReadFile("../../docs/autoscale.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out := d.want(0, "", "schema"); !bytes.Equal([]byte(out), want) {
-		t.Error("autoscalectl schema is not docs/autoscale.schema.json")
+	for path, args := range map[string][]string{"autoscale.schema.json": {"schema"}, "autoscale-keys.md": {"schema", "--keys"}} {
+		want, err := os.ReadFile("../../docs/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out := d.want(0, "", args...); !bytes.Equal([]byte(out), want) {
+			t.Errorf("docs/%s is not what autoscalectl says; write it anew: autoscalectl %s >docs/%[1]s", path, strings.Join(args, " "))
+		}
 	}
 }
