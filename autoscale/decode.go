@@ -54,6 +54,9 @@ func (d *decoder) root(b []byte) (ast.Node, error) {
 }
 
 func (d *decoder) errorf(t *token.Token, next, format string, args ...any) error {
+	if next == "" {
+		next = "correct the file there; autoscalectl validate checks it without asking AWS"
+	}
 	return fault.Newf(fault.Usage, next, "%s: %s", d.place(t), fmt.Sprintf(format, args...))
 }
 

@@ -58,3 +58,30 @@ func TestTheSchemaIsPrinted(t *testing.T) {
 		}
 	}
 }
+
+func TestValidateRefusesOfflineWithLineAndColumn(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for old, c := range map[string][2]string{
+		"max: 4":               {"mx: 4", `:6:24: unknown key "mx" in groups.web.capacity`},
+		"min: 1, max: 4":       {"min: one, max: 4", `:6:21: groups.web.capacity.min: expected a whole number, got "one"`},
+		"{min: 1, max: 4}":     {"{min: 5, max: 4}", `:6:16: groups.web.capacity.min: min 5 is over max 4`},
+		"min: 1, max: 4}":      {"min: 1, max: 4, desired: initial:5}", `:6:32: groups.web.capacity.desired: desired 5 is outside min 1 and max 4`},
+		"policy: up}}":         {"policy: op}}", `:10:110: groups.web.alarms.busy.policy: there is no policy "op"`},
+		"zones: [us-east-1a]":  {"zones: [us-east-9z]", `:8:23: groups.web.network.zones.0: "us-east-9z" is no zone of region us-east-1`},
+		"    schedules: {}\n":  {"    schedules: {}\n  web: {}\n", `:14:3: mapping key "web" already defined at [5:3]`},
+		"image: ami-1":         {"image: web", `:7:14: groups.web.launch.image: expected ami-ID, ssm:/NAME or role:NAME, got "web"`},
+		"    hooks: {}\n":      {"    hooks: {}\n    hooks: {}\n", `:12:5: mapping key "hooks" already defined at [11:5]`},
+		"policies: {up: {type": {"policies: {up: {tipe", `:9:21: unknown key "tipe" in groups.web.policies.up`},
+	} {
+		text := strings.Replace(sample, old, c[0], 1)
+		if text == sample {
+			t.Fatalf("the sample has no %q", old)
+		}
+		d.write(text)
+		d.want(2, d.file+c[1], "validate", "FILE")
+	}
+	if n := len(d.aws.Calls()); n != 0 {
+		t.Errorf("validate made %d calls", n)
+	}
+}

@@ -1,0 +1,69 @@
+package autoscale
+
+import (
+	"strings"
+	"testing"
+
+	"bakehouse/internal/fault"
+)
+
+// refusals are wrong files, by what is wrong with them: the text below the
+// group web, and the whole message. All of it is known without asking AWS.
+func refusals() map[string][2]string {
+	const at = "autoscale.yaml:5:"
+	return map[string][2]string{
+		"an unknown key":           {"capacity: {mim: 1}", at + `16: unknown key "mim" in groups.web.capacity`},
+		"an unknown section":       {"capacities: {min: 1}", at + `5: unknown key "capacities" in groups.web`},
+		"an unknown key of a list": {"launch: {interfaces: [{device: 0}, {devise: 1}]}", at + `41: unknown key "devise" in groups.web.launch.interfaces.1`},
+		"a wrong type":             {"capacity: {min: one}", at + `21: groups.web.capacity.min: expected a whole number, got "one"`},
+		"half an instance":         {"capacity: {min: 1.5}", at + `21: groups.web.capacity.min: expected a whole number, got "1.5"`},
+		"a list for a text":        {"launch: {type: [a]}", at + `20: groups.web.launch.type: expected text, got a list`},
+		"a text for a list":        {"metrics: GroupMinSize", at + `14: groups.web.metrics: expected a list, got a single value`},
+		"a text for a section":     {"capacity: 3", at + `15: groups.web.capacity: expected a section, got a single value`},
+		"no value":                 {"metrics:", at + `14: groups.web.metrics has no value`},
+		"min over max":             {"capacity: {min: 3, max: 2}", at + `16: groups.web.capacity.min: min 3 is over max 2`},
+		"desired outside":          {"capacity: {min: 1, max: 2, desired: initial:3}", at + `32: groups.web.capacity.desired: desired 3 is outside min 1 and max 2`},
+		"desired without a way":    {"capacity: {desired: 3}", at + `25: groups.web.capacity.desired: expected initial:N or enforce:N, got "3"`},
+		"an unknown policy": {"policies: {up: {type: ChangeInCapacity, adjustment: 1}}\n    alarms: {a: {namespace: N, metric: M, comparison: '>', threshold: 1, period: 60, policy: op}}",
+			`autoscale.yaml:6:86: groups.web.alarms.a.policy: there is no policy "op" in this file for the group`},
+		"an unknown zone":           {"network: {zones: [us-east-1a, us-east-1]}", at + `35: groups.web.network.zones.1: "us-east-1" is no zone of region us-east-1`},
+		"a zone of another region":  {"network: {zones: [eu-west-1a]}", at + `23: groups.web.network.zones.0: "eu-west-1a" is no zone of region us-east-1`},
+		"a group twice":             {"metrics: []\n  web:\n    metrics: []", `autoscale.yaml:6:3: mapping key "web" already defined at [4:3]`},
+		"a key twice":               {"metrics: []\n    metrics: []", `autoscale.yaml:6:5: mapping key "metrics" already defined at [5:5]`},
+		"a policy twice":            {"policies: {up: {type: ChangeInCapacity, adjustment: 1}, up: {type: ChangeInCapacity, adjustment: 2}}", at + `61: mapping key "up" already defined at [5:16]`},
+		"two alarms of one name":    {"policies: {up: {type: ChangeInCapacity, adjustment: 1}}\n    alarms: {a: " + plainAlarm + ", b: " + plainAlarm + "}", `autoscale.yaml:6:99: groups.web.alarms.b: it would be called web|up|M in AWS, as a: give one of them a name`},
+		"no image":                  {"launch: {image: web}", at + `14: groups.web.launch.image: expected ami-ID, ssm:/NAME or role:NAME, got "web"`},
+		"an image without a name":   {"launch: {image: 'role:'}", at + `14: groups.web.launch.image: expected ami-ID, ssm:/NAME or role:NAME, got "role:"`},
+		"a word AWS does not know":  {"launch: {metadata: {tokens: maybe}}", at + `25: groups.web.launch.metadata.tokens: expected one of optional, required, got "maybe"`},
+		"a word within a map":       {"launch: {block_devices: {/dev/sdb: {type: gp9}}}", at + `41: groups.web.launch.block_devices./dev/sdb.type: expected one of standard, io1, io2, gp2, sc1, st1, gp3, got "gp9"`},
+		"type and requirements":     {"launch: {type: t3.small, requirements: {vcpus: {min: 1}, memory_mib: {min: 1}}}", at + `30: groups.web.launch.requirements: type and requirements exclude each other`},
+		"requirements without size": {"launch: {requirements: {vcpus: {min: 1}}}", at + `14: groups.web.launch.requirements: vcpus.min and memory_mib.min are needed; 0 asks for nothing`},
+		"weights for some":          {"mixed: {types: [t3.small, t3a.small=2]}", at + `31: groups.web.mixed.types.1: weights are given for every type or for none`},
+		"a weight of nothing":       {"mixed: {types: [t3.small=0]}", at + `21: groups.web.mixed.types.0: expected TYPE or TYPE=WEIGHT with a weight of 1 to 999, got "t3.small=0"`},
+		"a pool and none":           {"warm_pool: {none: true, min: 1}", at + `17: groups.web.warm_pool.none: there is either a warm pool or none`},
+		"neither pool nor none":     {"warm_pool: nope", at + `16: groups.web.warm_pool: expected a section or none, got "nope"`},
+		"two kinds of a policy":     {"policies: {p: {type: ExactCapacity, track: {target: 1, predefined: ASGAverageCPUUtilization}}}", at + `16: groups.web.policies.p: track and predict stand alone: no type, adjustment or steps beside them`},
+		"half a prediction":         {"policies: {p: {predict: {target: 1, load: ASGTotalCPUUtilization}}}", at + `20: groups.web.policies.p.predict: give a pair, or a load metric and a scaling metric`},
+		"a step backwards":          {"policies: {p: {type: ExactCapacity, steps: [{from: 0, adjustment: 1}, {from: 2, to: 1, adjustment: 1}]}}", at + `75: groups.web.policies.p.steps.1: a step needs an adjustment, and from below to; one of the two may be left out`},
+		"a lifetime of an hour":     {"capacity: {max_lifetime: 3600}", at + `16: groups.web.capacity.max_lifetime: expected 0, or at least 86400 (a day), got 3600`},
+		"a hook without a moment":   {"hooks: {h: {timeout: 60}}", at + `13: groups.web.hooks.h: on is needed`},
+		"a target group elsewhere":  {"load_balancing: {traffic_sources: ['arn:aws:elasticloadbalancing:x']}", at + `40: groups.web.load_balancing.traffic_sources.0: expected the ARN of a target group of VPC Lattice, got "arn:aws:elasticloadbalancing:x"; others belong in target_groups or classic`},
+		"a template that is none":   {"use: [a]", at + `11: groups.web.use.0: there is no template "a" in this file`},
+		"an anchor":                 {"metrics: &a [GroupMinSize]", at + `14: groups.web.metrics: expected a list, got a YAML anchor or alias (write the value out)`},
+		"a cron of 25 hours":        {"schedules: {s: {cron: 0 25 * * *, min: 1}}", at + `21: groups.web.schedules.s.cron: `},
+		"a time that is none":       {"schedules: {s: {start: tomorrow, min: 1}}", at + `21: groups.web.schedules.s.start: expected a time like 2026-11-23T19:00:00Z, got "tomorrow"`},
+		"a zone of time":            {"schedules: {s: {cron: 0 2 * * *, time_zone: Mars/Base, min: 1}}", at + `38: groups.web.schedules.s.time_zone: "Mars/Base" is no time zone`},
+	}
+}
+
+const plainAlarm = "{namespace: N, metric: M, comparison: '>', threshold: 1, period: 60, policy: up}"
+
+func TestWrongFilesAreRefusedWithLineAndColumn(t *testing.T) {
+	t.Parallel()
+	for what, c := range refusals() {
+		_, err := Parse("autoscale.yaml", []byte("version: 2\nregion: us-east-1\ngroups:\n  web:\n    "+c[0]+"\n"))
+		if fault.KindOf(err) != fault.Usage || !strings.HasPrefix(err.Error(), c[1]) {
+			t.Errorf("%s:\n got %v\nwant %s", what, err, c[1])
+		}
+	}
+}
