@@ -112,12 +112,20 @@ func (d *differ) switches() {
 		func(ctx context.Context, r *run, k Kind, what []string) error { return r.processes(ctx, k, what) })
 }
 
+// reasonFor says why something of a group is put.
+func reasonFor(what string, there bool) string {
+	if there {
+		return "the " + what + " differs from the file"
+	}
+	return "the file asks for it"
+}
+
 func (d *differ) hooks() {
 	for _, key := range slices.Sorted(maps.Keys(d.want.Hooks)) {
-		have := d.live.Hooks[key]
+		have, there := d.live.Hooks[key]
 		full := overlay(have, d.want.Hooks[key])
 		if f := compare("hooks."+key, d.want.Hooks[key], have); len(f) > 0 {
-			d.add(PutHook, key, "the hook differs from the file", f, func(ctx context.Context, r *run) error { return r.putHook(ctx, key, full) })
+			d.add(PutHook, key, reasonFor("hook", there), f, func(ctx context.Context, r *run) error { return r.putHook(ctx, key, full) })
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.live.Hooks)) {
@@ -141,7 +149,7 @@ func (d *differ) warmPool() {
 		d.add(DeleteWarmPool, d.name, "the file asks for no warm pool", f, func(ctx context.Context, r *run) error { return r.deleteWarmPool(ctx) })
 	case !val(want.None) && (len(f) > 0 || val(have.None)):
 		full := overlay(have, want)
-		d.add(PutWarmPool, d.name, "the warm pool differs from the file", f, func(ctx context.Context, r *run) error { return r.putWarmPool(ctx, full) })
+		d.add(PutWarmPool, d.name, reasonFor("warm pool", !val(have.None)), f, func(ctx context.Context, r *run) error { return r.putWarmPool(ctx, full) })
 	}
 }
 
@@ -162,7 +170,8 @@ func (d *differ) notices() {
 
 func (d *differ) schedules() {
 	for _, key := range slices.Sorted(maps.Keys(d.want.Schedules)) {
-		want, have := d.want.Schedules[key], d.live.Schedules[key]
+		want := d.want.Schedules[key]
+		have, there := d.live.Schedules[key]
 		if want.Cron != nil {
 			want.TimeZone = or(want.TimeZone, "Etc/UTC")
 			want.Start = nil // AWS moves it to the next firing
@@ -171,7 +180,7 @@ func (d *differ) schedules() {
 			full := overlay(have, d.want.Schedules[key])
 			full.TimeZone = want.TimeZone                // absent it is UTC, not what was there
 			once := want.Cron == nil && have.Cron != nil // a put cannot take a recurrence away
-			d.add(PutSchedule, key, "the scheduled action differs from the file", f, func(ctx context.Context, r *run) error {
+			d.add(PutSchedule, key, reasonFor("scheduled action", there), f, func(ctx context.Context, r *run) error {
 				if once {
 					full.Cron = nil
 					if err := r.deleteSchedule(ctx, key); err != nil {

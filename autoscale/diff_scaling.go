@@ -108,7 +108,7 @@ func (d *differ) policies() {
 				return r.putPolicy(ctx, name, full)
 			})
 		case !there || len(f) > 0:
-			d.add(PutPolicy, name, "the policy differs from the file", f, func(ctx context.Context, r *run) error { return r.putPolicy(ctx, name, full) })
+			d.add(PutPolicy, name, reasonFor("policy", there), f, func(ctx context.Context, r *run) error { return r.putPolicy(ctx, name, full) })
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
@@ -171,7 +171,7 @@ func (d *differ) alarms() {
 		if there && len(f) == 0 && !anew {
 			continue
 		}
-		reason := "the alarm differs from the file"
+		reason := reasonFor("alarm", there)
 		if there && len(f) == 0 {
 			reason = "its policy is made anew, and the alarm has to set off the new one"
 		}
