@@ -29,11 +29,11 @@ type Group struct {
 	Hooks         map[string]Hook     `yaml:"hooks" aws:"-" doc:"lifecycle hooks, by name"`
 	WarmPool      *WarmPool           `yaml:"warm_pool" aws:"-" doc:"instances that are made ready before they are needed; none takes the pool away"`
 	Refresh       *RefreshSettings    `yaml:"refresh" aws:"-" doc:"how autoscalectl refresh replaces instances; no part of the group in AWS"`
-	Notifications map[string][]string `yaml:"notifications" aws:"-" doc:"events to send, such as autoscaling:EC2_INSTANCE_LAUNCH, by the topic's ARN"`
+	Notifications map[string][]string `yaml:"notifications" aws:"-" one:"autoscaling:EC2_INSTANCE_LAUNCH|autoscaling:EC2_INSTANCE_LAUNCH_ERROR|autoscaling:EC2_INSTANCE_TERMINATE|autoscaling:EC2_INSTANCE_TERMINATE_ERROR|autoscaling:TEST_NOTIFICATION" doc:"events to send, by the topic's ARN"`
 	Protection    *Protection         `yaml:"protection" doc:"what may not simply be ended"`
 	ServiceRole   *string             `yaml:"service_role" aws:"ServiceLinkedRoleARN" doc:"ARN of the service-linked role that acts for the group"`
-	Metrics       []string            `yaml:"metrics" aws:"-" doc:"group metrics collected each minute, such as GroupInServiceInstances"`
-	Suspended     []string            `yaml:"suspended" aws:"-" doc:"suspended processes, such as AZRebalance"`
+	Metrics       []string            `yaml:"metrics" aws:"-" one:"GroupMinSize|GroupMaxSize|GroupDesiredCapacity|GroupInServiceInstances|GroupPendingInstances|GroupStandbyInstances|GroupTerminatingInstances|GroupTotalInstances|GroupInServiceCapacity|GroupPendingCapacity|GroupStandbyCapacity|GroupTerminatingCapacity|GroupTotalCapacity|WarmPoolDesiredCapacity|WarmPoolWarmedCapacity|WarmPoolPendingCapacity|WarmPoolTerminatingCapacity|WarmPoolTotalCapacity|GroupAndWarmPoolDesiredCapacity|GroupAndWarmPoolTotalCapacity" doc:"group metrics collected each minute"`
+	Suspended     []string            `yaml:"suspended" aws:"-" one:"Launch|Terminate|AddToLoadBalancer|AlarmNotification|AZRebalance|HealthCheck|InstanceRefresh|ReplaceUnhealthy|ScheduledActions" doc:"processes that are suspended"`
 }
 
 // Capacity says how many instances, and how they are replaced. Times are in

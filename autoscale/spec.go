@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,8 @@ type Spec struct {
 	// valid nevertheless.
 	Warnings []Warning
 }
+
+var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d+$`)
 
 // Names lists the groups in order.
 func (s Spec) Names() []string { return slices.Sorted(maps.Keys(s.Groups)) }
@@ -133,6 +136,9 @@ func (f fileV2) spec(d *decoder) (Spec, error) {
 	}
 	if f.Region == nil {
 		return Spec{}, d.errorf(nil, "add region: NAME", "the file names no region")
+	}
+	if !regionName.MatchString(*f.Region) {
+		return Spec{}, d.wrong("region", "expected the name of a region, such as us-east-1, got %q", *f.Region)
 	}
 	if f.Defaults != nil && f.Defaults.Use != nil {
 		return Spec{}, d.wrong("defaults.use", "only a group stands on templates")

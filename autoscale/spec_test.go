@@ -99,6 +99,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"unknown zone", v2 + "    network: {zones: [eu-west-1a]}", `"eu-west-1a" is no zone of region us-east-1`},
 		{"same group twice", v2 + "    metrics: []\n  web:\n    metrics: []", `autoscale.yaml:6:3: mapping key "web" already defined`},
 		{"no value", v2 + "    metrics:\n", "groups.web.metrics has no value"},
+		{"no region's name", "version: 2\nregion: us-esat\ngroups: {web: {metrics: []}}", `autoscale.yaml:2:1: region: expected the name of a region, such as us-east-1, got "us-esat"`},
 		{"no groups", "version: 2\nregion: us-east-1\ngroups: {}", "there are no groups"},
 		{"future version", "version: 3\nregion: x\ngroups: {}", "format 3 is not known"},
 		{"cron", v2 + "    schedules: {a: {cron: 0 25 * * *, min: 1}}", `cannot read "25"`},

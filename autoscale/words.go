@@ -137,6 +137,10 @@ func (c *checker) spoken(path string, v reflect.Value, allowed []string) {
 		for i := range v.Len() {
 			c.spoken(path+"."+strconv.Itoa(i), v.Index(i), allowed)
 		}
+	case reflect.Map:
+		for _, k := range sortedKeys(v) {
+			c.spoken(path+"."+k, v.MapIndex(reflect.ValueOf(k)), allowed)
+		}
 	case reflect.String:
 		if word := v.String(); word != "" && !slices.Contains(allowed, word) {
 			c.say(path, "expected one of %s, got %q", strings.Join(allowed, ", "), word)
