@@ -345,15 +345,22 @@ func (r reader) notices(ctx context.Context) error {
 const atOnce = 8
 
 // hooks asks group by group, as AWS does not list the hooks of several at once.
+// A group that is being deleted is not asked about; one that has gone since it
+// was listed is as one that was not.
 func (r reader) hooks(ctx context.Context) error {
 	var names []string
 	for _, name := range r.o.Names() {
-		if r.s.Groups[name].Hooks != nil {
+		if r.s.Groups[name].Hooks != nil && r.o.Groups[name].Status == "" {
 			names = append(names, name)
 		}
 	}
-	return side(ctx, names, func(ctx context.Context, name string) error {
+	gone := make(chan string, len(names))
+	err := side(ctx, names, func(ctx context.Context, name string) error {
 		out, err := r.w.Groups.DescribeLifecycleHooks(ctx, &as.DescribeLifecycleHooksInput{AutoScalingGroupName: &name})
+		if err != nil && awserr.IsUnseen(err) {
+			gone <- name
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -362,6 +369,11 @@ func (r reader) hooks(ctx context.Context) error {
 		}
 		return nil
 	})
+	close(gone)
+	for name := range gone {
+		delete(r.o.Groups, name)
+	}
+	return err
 }
 
 // side runs do for each of all, atOnce at a time, until one fails. Each call
