@@ -62,6 +62,7 @@ func warn(d *decoder, s Spec) []Warning {
 		g := s.Groups[name]
 		w.purchase(g)
 		w.headroom(g)
+		w.agent(g)
 		w.metrics(name, g)
 		if g.Metrics != nil {
 			for _, m := range collected[name] {
@@ -72,6 +73,16 @@ func warn(d *decoder, s Spec) []Warning {
 		}
 	}
 	return w.out
+}
+
+// agent looks at what boot-agent, which is in every image of a role, needs to
+// answer the group's hooks: it learns its group from its tags.
+func (w *warner) agent(g Group) {
+	l := val(g.Launch)
+	if len(g.Hooks) == 0 || !strings.HasPrefix(val(l.Image), "role:") || val(val(l.Metadata).Tags) == "enabled" {
+		return
+	}
+	w.say("hooks", "boot-agent in the image answers hooks only where the instance can read its tags: set launch.metadata.tags: enabled")
 }
 
 // fewPools is below which AWS's advice for spot is not followed: be flexible

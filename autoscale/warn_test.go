@@ -36,6 +36,7 @@ func TestWhatIsValidAndCannotWorkIsSaid(t *testing.T) {
 		alarm("namespace: AWS/EC2, metric: CPUUtilization, period: 300, dimensions: {}"):                                    "it is not about this group",
 		"launch: {type: t3.small}, " + track("predefined: ASGAverageCPUUtilization"):                                        "ASGAverageCPUUtilization comes every 300 s without detailed monitoring",
 		alarm("namespace: AWS/SQS, metric: NumberOfMessagesSent, period: 30, dimensions: {QueueName: q}"):                   "comes once a minute at best",
+		"launch: {image: role:web}, hooks: {up: {on: launching}}":                                                           "4:36: warning: web: hooks: boot-agent in the image answers hooks only where",
 		"mixed: {types: [a, b]}": "left out, AWS means 100, which buys no spot",
 		"capacity: {mode: mixed}, mixed: {on_demand_percentage: 100}":                                 "100 buys no spot, which mode mixed is for",
 		"capacity: {mode: mixed}, mixed: {types: [a, b]}, network: {zones: [us-east-1a, us-east-1b]}": "4 spot pools (instance types × zones)",
@@ -55,6 +56,8 @@ func TestWhatIsValidAndCannotWorkIsSaid(t *testing.T) {
 		track("predefined: ASGAverageCPUUtilization"),
 		"capacity: {min: 0}, " + track("queries: [{id: m, "+sqs+", return: false}"+running+", {id: e, expression: \"m / IF(n > 0, n, 1)\"}]"),
 		"capacity: {min: 0, max: 9}, " + jobs,
+		"launch: {image: role:web, metadata: {tags: enabled}}, hooks: {up: {on: launching}}",
+		"launch: {image: ami-1}, hooks: {up: {on: launching}}",
 		"launch: {type: t3.small, monitoring: true}, " + alarm("namespace: AWS/EC2, metric: CPUUtilization, period: 60"),
 		"capacity: {mode: mixed, max: 4, desired: initial:2}, mixed: {types: [a, b, c, d, e]}, network: {zones: [us-east-1a, us-east-1b]}",
 	} {
