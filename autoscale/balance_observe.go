@@ -108,20 +108,7 @@ func balanceGroups(ctx context.Context, w BalanceWorld, pairs []BalancePair) (ma
 	for _, p := range pairs {
 		names = append(names, p.Spot, p.Backstop)
 	}
-	out := map[string]astypes.AutoScalingGroup{}
-	for chunk := range slices.Chunk(names, pageSize) {
-		in := &as.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: chunk, MaxRecords: ptr(int32(pageSize))}
-		for pages := as.NewDescribeAutoScalingGroupsPaginator(w.Groups, in); pages.HasMorePages(); {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return nil, refused("reading groups", err)
-			}
-			for _, g := range page.AutoScalingGroups {
-				out[val(g.AutoScalingGroupName)] = g
-			}
-		}
-	}
-	return out, nil
+	return rawGroups(ctx, w.Groups, names)
 }
 
 // interrupted lists which of the instances are under an interruption notice, or

@@ -121,7 +121,7 @@ func doom(ctx context.Context, w World, region string, names []string, reason st
 	if err != nil {
 		return p, nil, err
 	}
-	raw, err := rawGroups(ctx, w, ask.Names())
+	raw, err := rawGroups(ctx, w.Groups, ask.Names())
 	if err != nil {
 		return p, nil, err
 	}

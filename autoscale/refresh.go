@@ -122,7 +122,7 @@ func withHalves(ctx context.Context, w World, names []string) (map[string]astype
 	for _, name := range names {
 		ask = append(ask, name, name+BackstopSuffix)
 	}
-	raw, err := rawGroups(ctx, w, ask)
+	raw, err := rawGroups(ctx, w.Groups, ask)
 	for _, name := range names {
 		out = append(out, name)
 		half, there := raw[name+BackstopSuffix]
@@ -133,11 +133,13 @@ func withHalves(ctx context.Context, w World, names []string) (map[string]astype
 	return raw, out, err
 }
 
-func rawGroups(ctx context.Context, w World, names []string) (map[string]astypes.AutoScalingGroup, error) {
+// rawGroups reads groups in AWS's own words, by name; one that is not there is
+// left out.
+func rawGroups(ctx context.Context, api as.DescribeAutoScalingGroupsAPIClient, names []string) (map[string]astypes.AutoScalingGroup, error) {
 	out := map[string]astypes.AutoScalingGroup{}
 	for chunk := range slices.Chunk(names, pageSize) {
 		in := &as.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: chunk, MaxRecords: ptr(int32(pageSize))}
-		for pages := as.NewDescribeAutoScalingGroupsPaginator(w.Groups, in); pages.HasMorePages(); {
+		for pages := as.NewDescribeAutoScalingGroupsPaginator(api, in); pages.HasMorePages(); {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
 				return nil, refused("reading groups", err)
