@@ -75,7 +75,7 @@ func TestPruneAndImportTellOursFromTheirs(t *testing.T) {
 	x.ends(0, "plan", "--exit-code", "FILE")
 
 	x.write(prunedFile, image, "")
-	if o := x.ends(4, "prune", "--yes", "FILE"); !strings.Contains(o.Stderr, "1 of 2 groups of owner e2e-prune would go ([prune-goes])") {
+	if o := x.ends(4, "prune", "--yes", "FILE"); !strings.Contains(o.Stderr, "1 of 2 groups of owner e2e-prune would go (prune-goes)") {
 		t.Errorf("over the limit: %s", o.Stderr)
 	}
 	o := x.ends(0, "prune", "--yes", "--max-share", "0.5", "FILE")
