@@ -12,6 +12,7 @@ import (
 	"bakehouse/bake"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
+	"bakehouse/internal/fault"
 	"bakehouse/internal/ui"
 )
 
@@ -51,9 +52,12 @@ func (d deps) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	o.started = d.now()
+	if o.in.Role == "" { // said before what AWS and Chef need: it is what a newcomer forgets
+		return d.refused(o, fault.Newf(fault.Usage, "add --role NAME; bake-ami --help says more", "nothing to bake: no role is named"))
+	}
 	reporter := d.reporter(o.output)
 	defer reporter.Close()
-	o.started = d.now()
 	w, err := d.world(c.Context, &o)
 	if err != nil {
 		return d.refused(o, err)

@@ -40,6 +40,14 @@ func run(t *testing.T, file config.Config, env map[string]string, args ...string
 	return r
 }
 
+func TestNothingToBakeIsSaidFirst(t *testing.T) {
+	t.Parallel()
+	r := run(t, config.Config{}, nil)
+	if r.code != 2 || r.got != nil || !strings.Contains(r.stderr, "no role is named") || !strings.Contains(r.stderr, "--role NAME") {
+		t.Errorf("exit %d, asked the world %v: %s", r.code, r.got != nil, r.stderr)
+	}
+}
+
 func TestFlagsWinOverTheFile(t *testing.T) {
 	t.Parallel()
 	file := config.Config{Region: "eu-west-1", Chef: config.Chef{ServerURL: "http://file", ClientName: "me", ClientKey: "/k", ValidatorKey: "ssm:/v"},
