@@ -22,6 +22,7 @@ type decoder struct {
 	file  string
 	at    positions
 	under map[string][]string // what a group stands on, nearest first, by the group's path
+	old   []string            // the groups of a file of 2013, whose keys are others
 }
 
 // positions says where the value of a path stands.
@@ -72,6 +73,7 @@ func (d *decoder) place(t *token.Token) string {
 // What a group has from a template or the defaults is found there.
 func (d *decoder) wrong(path, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
+	path = d.written(path)
 	for p := path; p != ""; p = p[:max(0, strings.LastIndexByte(p, '.'))] {
 		for _, at := range d.standing(p) {
 			if t := d.at[at]; t != nil {

@@ -84,7 +84,12 @@ func TestUpgradeKeepsTheMeaning(t *testing.T) {
 func TestFilesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	v2 := "version: 2\nregion: us-east-1\ngroups:\n  web:\n"
+	old := "groups:\n  web:\n    ami: ami-0123456789abcdef0\n    instance_type: t3.small\n    capacity: 2\n    max_size: 4\n"
 	cases := []struct{ name, text, want string }{
+		{"min over max of 2013", old + "    min_size: 9", "autoscale.yaml:7:5: groups.web.min_size: min 9 is over max 4"},
+		{"capacity of 2013", strings.Replace(old, "capacity: 2", "capacity: 7", 1) + "    min_size: 1", "autoscale.yaml:5:5: groups.web.capacity: desired 7 is outside"},
+		{"zone of 2013", old + "    min_size: 1\n    zones: [eu-west-1a]", "autoscale.yaml:8:13: groups.web.zones.0: "},
+		{"policy of 2013", old + "    min_size: 1\npolicies: {up: {type: Up, adjustment: 1}}", "autoscale.yaml:8:17: policies.up.type: expected one of"},
 		{"empty", "", "autoscale.yaml: the file is empty"},
 		{"syntax", "groups: [", "autoscale.yaml:1:"},
 		{"unknown key", v2 + "    capacity: {mim: 1}", `autoscale.yaml:5:16: unknown key "mim" in groups.web.capacity`},

@@ -1,6 +1,10 @@
 package autoscale
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // file2013 is the format of the first tool of this name. Its launch
 // configurations become launch templates; the rest means what it meant.
@@ -63,6 +67,7 @@ func (f file2013) spec(d *decoder) (Spec, error) {
 	if f.Region != nil {
 		s.Region = *f.Region
 	}
+	d.old = slices.Collect(maps.Keys(f.Groups))
 	for name, g := range f.Groups {
 		at := "groups." + name
 		if g.Min == nil || g.Max == nil {
@@ -98,6 +103,35 @@ func (f file2013) spec(d *decoder) (Spec, error) {
 		s.Groups[name] = out
 	}
 	return s, nil
+}
+
+// words2013 are the keys of 2013 by those of today, below a group; one that
+// begins with / stands at the top of the file.
+func words2013() map[string]string {
+	return map[string]string{"capacity.min": "min_size", "capacity.max": "max_size", "capacity.desired": "capacity",
+		"launch.image": "ami", "launch.type": "instance_type", "launch.key": "ssh_key", "launch.security_groups": "security_group",
+		"launch.user_data": "/user_data", "network.zones": "zones", "policies": "/policies", "notifications": "/notification_topic"}
+}
+
+// written is the path by which a value of today's path stands in the file.
+func (d *decoder) written(path string) string {
+	for _, group := range d.old {
+		below, ours := strings.CutPrefix(path, "groups."+group+".")
+		if !ours {
+			continue
+		}
+		for today, then := range words2013() {
+			rest, ok := strings.CutPrefix(below, today)
+			if !ok || rest != "" && rest[0] != '.' {
+				continue
+			}
+			if top, ok := strings.CutPrefix(then, "/"); ok {
+				return top + rest
+			}
+			return "groups." + group + "." + then + rest
+		}
+	}
+	return path
 }
 
 // policies gives every group every policy of the file, as names in AWS carry

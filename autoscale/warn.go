@@ -42,7 +42,7 @@ type warner struct {
 
 func (w *warner) say(key, format string, args ...any) {
 	one := Warning{Group: w.group, Key: key, Text: fmt.Sprintf(format, args...), File: w.d.file}
-	for p := "groups." + w.group + "." + key; p != ""; p = p[:max(0, strings.LastIndexByte(p, '.'))] {
+	for p := w.d.written("groups." + w.group + "." + key); p != ""; p = p[:max(0, strings.LastIndexByte(p, '.'))] {
 		if t := w.d.at[p]; t != nil && t.Position != nil {
 			one.Line, one.Column = t.Position.Line, t.Position.Column
 			break
