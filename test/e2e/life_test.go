@@ -332,42 +332,6 @@ func isAbandoned(t *testing.T) {
 	ended(ctx, t, m.ID)
 }
 
-// A warm instance is prepared, serves nothing and says nothing to the stack;
-// in service it starts the build that is current by then.
-func isWarmed(t *testing.T) {
-	t.Parallel()
-	ctx := deadline(t, 4*time.Minute)
-	p := pulled{t: t, ctx: ctx, channel: "warm"}
-	p.first = p.push("warm-first", nil)
-	m := joins(ctx, t, "life-warm", joining{channel: p.channel, before: "true", warm: true})
-	l := answers(ctx, t, m.ID, "ready CONTINUE")
-	st, err := agentStatus(ctx, m.ID)
-	for deadline := time.Now().Add(10 * time.Second); err == nil && st.State != "warm" && time.Now().Before(deadline); {
-		time.Sleep(100 * time.Millisecond) // it notes what it told a moment later
-		st, err = agentStatus(ctx, m.ID)
-	}
-	if err != nil || st.State != "warm" || l.Target != "Warmed:Running" || l.signal != "" {
-		t.Errorf("in the warm pool: state %q, target %s, the stack was told %q (%v)", st.State, l.Target, l.signal, err)
-	}
-	if active := inGuest(t, m.ID, "systemctl is-active web.service || true; readlink /srv/web/current"); active != "inactive\nreleases/"+p.first {
-		t.Errorf("in the warm pool the app is %s, want it stopped and its build there", active)
-	}
-	newer := p.push("warm-newer", nil)
-	if err := m.want(ctx, 1); err != nil {
-		t.Fatal(err)
-	}
-	l = answers(ctx, t, m.ID, "ready CONTINUE", "ready CONTINUE")
-	if a, err := s.world.Answers(ctx, m.Addr); err != nil || a.Release != newer {
-		t.Errorf("in service the app answers with %s (%v), want %s", a.Release, err, newer)
-	}
-	if l.signal != "life/Web SUCCESS" {
-		t.Errorf("in service the stack was told %q", l.signal)
-	}
-	if all := m.serving(ctx, m.group, 1); aws.ToString(all[0].InstanceId) != m.ID {
-		t.Errorf("%s is in service, want the warm one, %s", aws.ToString(all[0].InstanceId), m.ID)
-	}
-}
-
 func isInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t, 4*time.Minute)
