@@ -123,7 +123,7 @@ class CommandLineTest < Minitest::Test
     rb = write('client.rb', "chef_repo_path '#{@dir}/repo'\nfile_cache_path '#{@dir}/cache'\n")
     program = File.expand_path('../bin/chef-client', __dir__)
     run = spawn('ruby', program, '-z', '-c', rb, '-o', 't', out: "#{@dir}/out")
-    500.times { File.size?("#{@dir}/pid") ? break : sleep(0.01) }
+    3000.times { File.size?("#{@dir}/pid") ? break : sleep(0.01) }
     Process.kill('TERM', run)
     Process.wait(run)
     assert_equal 3, $CHILD_STATUS.exitstatus, File.read("#{@dir}/out")

@@ -101,3 +101,35 @@ class ShellTest < Minitest::Test
     assert_equal 200_000, @shell.run('head -c 200000 /dev/zero | tr "\0" x').stdout.size
   end
 end
+
+class ShellTest < Minitest::Test
+  # A shell whose signal comes as early as it can: the command is started and
+  # nobody waits for it yet.
+  class EarlySignal < ChefStandin::Shell
+    attr_reader :pid
+
+    private
+
+    def start(*)
+      listener = Thread.current
+      super.tap do |pid,|
+        @pid = pid
+        Thread.new { listener.raise(ChefStandin::Interrupted.new('TERM')) }.join
+      end
+    end
+  end
+
+  def test_a_signal_right_after_the_start_still_ends_the_command
+    shell = EarlySignal.new
+    assert_raises(ChefStandin::Interrupted) { shell.run('exec sleep 60') }
+    assert_raises(Errno::ESRCH) { Process.kill(0, shell.pid) }
+  ensure
+    kill(shell.pid)
+  end
+
+  def kill(pid)
+    Process.kill('KILL', pid)
+  rescue Errno::ESRCH
+    nil
+  end
+end

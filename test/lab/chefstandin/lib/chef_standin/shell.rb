@@ -35,8 +35,12 @@ module ChefStandin
       argv = command.is_a?(Array) ? command.map(&:to_s) : ['/bin/sh', '-c', command]
       shown = command.is_a?(Array) ? command.join(' ') : command
       identity = identity_of(user, group)
-      pid, pipes = start(argv, cwd, clean(env), identity, umask)
-      collect(pid, pipes, shown, input, timeout, stream)
+      # A signal that comes between the start and the wait would leave the
+      # command running with nobody to stop it: it is heard in collect only.
+      Thread.handle_interrupt(Interrupted => :never) do
+        pid, pipes = start(argv, cwd, clean(env), identity, umask)
+        collect(pid, pipes) { follow(pid, pipes, shown, input, timeout, stream) }
+      end
     rescue SystemCallError => e
       raise CommandFailed, "`#{shown}` could not be started: #{e.message}"
     end
@@ -70,7 +74,16 @@ module ChefStandin
         exit!(127)
       end
       theirs.each(&:close)
+      lead(pid)
       [pid, ours]
+    end
+
+    # lead makes the command a group of its own from here too, so that stop
+    # finds the group however little of its start the child has done.
+    def lead(pid)
+      Process.setpgid(pid, pid)
+    rescue Errno::EACCES, Errno::ESRCH
+      nil # it has done so and gone on to its program, or it has ended
     end
 
     def exec_argv(argv) = [[argv.first, argv.first], *argv.drop(1)]
@@ -86,7 +99,18 @@ module ChefStandin
       ENV.update('HOME' => account.dir, 'USER' => account.name, 'LOGNAME' => account.name)
     end
 
-    def collect(pid, pipes, shown, input, timeout, stream)
+    # collect gives what the block makes of a started command, and stops the
+    # command when a signal ends this first.
+    def collect(pid, pipes, &)
+      Thread.handle_interrupt(Interrupted => :immediate, &)
+    rescue Interrupted
+      stop(pid)
+      raise
+    ensure
+      pipes.each { |io| io.close unless io.closed? }
+    end
+
+    def follow(pid, pipes, shown, input, timeout, stream)
       stdin, stdout, stderr = pipes
       feed(stdin, input)
       readers = [stdout, stderr].map { |io| Thread.new { drain(io, stream) } }
@@ -96,8 +120,6 @@ module ChefStandin
       texts = readers.map { |t| t[:text].to_s }
       readers.each(&:kill)
       Result.new(shown, *texts, status)
-    ensure
-      pipes&.each { |io| io.close unless io.closed? }
     end
 
     def feed(stdin, input)
@@ -133,9 +155,6 @@ module ChefStandin
         sleep pause
         pause = [pause * 1.5, 0.05].min
       end
-    rescue Interrupted
-      stop(pid)
-      raise
     end
 
     def stop(pid)
