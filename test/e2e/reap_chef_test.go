@@ -132,7 +132,7 @@ func TestReaperOutlivesARestartOfChef(t *testing.T) {
 				return false
 			})
 			// The whole case takes about a second: nothing is too young.
-			args := []string{"--min-age", "1ms", "--region", place.Region, "--chef-server", proxy, "--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}
+			args := []string{"--region", place.Region, "--chef-server", proxy, "--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}
 			if st, o := reapOnce(t, state, args...); o.Code != 0 || st.Outcome != "looked" {
 				t.Fatalf("the first run: exit %d, %+v\n%s", o.Code, st, o.Stderr)
 			}
@@ -230,7 +230,7 @@ func TestASignalLeavesNoHalf(t *testing.T) {
 		}
 		return false
 	})
-	args := []string{"--min-age", "1ms", "--region", place.Region, "--chef-server", proxy, "--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}
+	args := []string{"--region", place.Region, "--chef-server", proxy, "--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}
 	if _, o := reapOnce(t, state, args...); o.Code != 0 {
 		t.Fatalf("the first run: exit %d\n%s", o.Code, o.Stderr)
 	}

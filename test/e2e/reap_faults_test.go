@@ -112,7 +112,7 @@ func TestReaperStopsWhenEC2ComesBackEmpty(t *testing.T) {
 	ids := cloud.launch(ctx, t, 6)
 	bookkeeper(ctx, t, chef.client(), home(), ids...)
 	run := func(args ...string) story.Outcome {
-		tool := reaper(state, "run", append([]string{"--once", "--min-age", "1ms", "--grace", "1ms", "--chef-server", chef.server.URL,
+		tool := reaper(state, "run", append([]string{"--once", "--grace", "1ms", "--chef-server", chef.server.URL,
 			"--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}, args...)...)
 		tool.Env = []string{"AWS_ENDPOINT_URL=" + cloud.server.URL().String()}
 		return runTool(t, tool)
