@@ -131,7 +131,6 @@ func TestReaperOutlivesARestartOfChef(t *testing.T) {
 				}
 				return false
 			})
-			// The whole case takes about a second: nothing is too young.
 			args := []string{"--region", place.Region, "--chef-server", proxy, "--chef-client", goiardi.AdminName, "--chef-key", chef.server.AdminKey}
 			if st, o := reapOnce(t, state, args...); o.Code != 0 || st.Outcome != "looked" {
 				t.Fatalf("the first run: exit %d, %+v\n%s", o.Code, st, o.Stderr)
