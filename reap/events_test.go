@@ -2,10 +2,8 @@ package reap
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"bakehouse/internal/fault"
+	"bakehouse/internal/events"
 )
 
 // queue gives its messages one call at a time; a call without one costs the
@@ -23,7 +21,6 @@ type queue struct {
 	mu     sync.Mutex
 	now    time.Time
 	bodies []string
-	failed error
 	taken  int // messages deleted
 }
 
@@ -32,10 +29,6 @@ func (q *queue) clock() time.Time { q.mu.Lock(); defer q.mu.Unlock(); return q.n
 func (q *queue) ReceiveMessage(_ context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.failed != nil {
-		q.now = q.now.Add(time.Hour)
-		return nil, q.failed
-	}
 	if len(q.bodies) == 0 {
 		q.now = q.now.Add(time.Duration(max(1, in.WaitTimeSeconds)) * time.Second)
 		return &sqs.ReceiveMessageOutput{}, nil
@@ -79,7 +72,7 @@ func TestEventsChangeNothingButTiming(t *testing.T) {
 			}
 			f.end(all[0])
 			q := &queue{now: noon(), bodies: row.bodies}
-			early, err := Events{SQS: q, URL: "Q", Now: q.clock}.Wait(context.Background(), 5*time.Minute)
+			early, err := events.Queue{SQS: q, URL: "Q", Now: q.clock}.Wait(context.Background(), 5*time.Minute)
 			if err != nil || early != row.early || q.taken != len(row.bodies) {
 				t.Errorf("early: %v, %v, %d messages taken; want %v and all %d", early, err, q.taken, row.early, len(row.bodies))
 			}
@@ -91,25 +84,5 @@ func TestEventsChangeNothingButTiming(t *testing.T) {
 				t.Errorf("removed %+v, %v; want %s with its client alone", rep.Removals, err, dead)
 			}
 		})
-	}
-}
-
-func TestAQueueThatFailsIsSaidAndDoesNotKeepRunsFromStarting(t *testing.T) {
-	t.Parallel()
-	q := &queue{now: noon(), failed: errors.New("no such queue")}
-	early, err := Events{SQS: q, URL: "Q", Now: q.clock}.Wait(context.Background(), time.Millisecond)
-	if early || fault.KindOf(err) != fault.AWS || !strings.Contains(err.Error(), "receiving events from Q") {
-		t.Errorf("gives %v, %v", early, err)
-	}
-}
-
-func TestASignalEndsTheWaitForEvents(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancelCause(context.Background())
-	stop := errors.New("SIGTERM")
-	cancel(stop)
-	q := &queue{now: noon()}
-	if early, err := (Events{SQS: q, URL: "Q", Now: q.clock}).Wait(ctx, time.Hour); early || !errors.Is(err, stop) {
-		t.Errorf("gives %v, %v", early, err)
 	}
 }

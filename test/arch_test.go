@@ -57,6 +57,7 @@ var rooms = []room{
 	{"internal/chefrepo", nil, "reads a chef-repo from disk"},
 	{"internal/chefapi", []string{"internal/chefrepo"}, "the only importer of go-chef"},
 	{"internal/config", nil, "bakehouse.yaml, read by cmd alone"},
+	{"internal/events", nil, "a queue that says when to look, for the commands that look again and again; it knows nothing of what for"},
 	{"internal/host", nil, "reaches a machine and knows nothing of what for"},
 	{"internal/ui", nil, "progress and tables"},
 	{"internal/cliapp", []string{"internal/ui"}, "what every urfave tool needs"},

@@ -8,6 +8,7 @@ import (
 
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
+	"bakehouse/internal/events"
 	"bakehouse/reap"
 )
 
@@ -15,7 +16,7 @@ import (
 type world struct {
 	reaper   *reap.Reaper
 	restorer reap.Restorer
-	events   *reap.Events // nil: no queue
+	events   *events.Queue // nil: no queue
 }
 
 // deps is what the commands need from the process; tests bring their own.

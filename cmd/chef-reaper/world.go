@@ -22,6 +22,7 @@ import (
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
+	"bakehouse/internal/events"
 	"bakehouse/internal/fault"
 	"bakehouse/reap"
 )
@@ -60,7 +61,7 @@ func connect(ctx context.Context, o options) (world, error) {
 	w := world{restorer: chef, reaper: &reap.Reaper{Chef: chef, Sources: sources, Policy: o.policy, Now: time.Now, Holder: holder(),
 		State: storeAt(cfg, o.state), Saves: storeAt(cfg, o.saves)}}
 	if o.queue != "" {
-		w.events = &reap.Events{SQS: sqs.NewFromConfig(cfg), URL: o.queue, Settle: settle, Now: time.Now}
+		w.events = &events.Queue{SQS: sqs.NewFromConfig(cfg), URL: o.queue, Setting: "reaper.queue", Settle: settle, Now: time.Now}
 	}
 	return w, nil
 }

@@ -44,6 +44,7 @@ func IsNotFound(err error) bool {
 	switch code {
 	case "NoSuchKey", "NotFound", "NotFoundException", "NoSuchVersion", "NoSuchUpload", "NoSuchEntity", "ParameterNotFound", "ParameterVersionNotFound",
 		"ResourceNotFound", "ResourceNotFoundException", "TargetGroupNotFound", "LoadBalancerNotFound",
+		"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", // SQS in its new protocol and its old one
 		"InvalidAMIID.Unavailable": // what a deregistered image is called
 		return true
 	}

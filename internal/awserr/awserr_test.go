@@ -41,7 +41,7 @@ func TestEveryErrorIsInItsClassAlone(t *testing.T) {
 		class string // "" is none
 	}{
 		{nil, ""},
-		{api("InvalidInstanceID.NotFound", 400), "notfound"}, {api("InvalidAMIID.Unavailable", 400), "notfound"},
+		{api("InvalidInstanceID.NotFound", 400), "notfound"}, {api("AWS.SimpleQueueService.NonExistentQueue", 400), "notfound"}, {api("InvalidAMIID.Unavailable", 400), "notfound"},
 		{api("InvalidLaunchTemplateName.NotFoundException", 400), "notfound"}, {api("NoSuchKey", 404), "notfound"}, {api("NotFoundException", 400), "notfound"},
 		{api("NotFound", 404), "notfound"}, {api("", 404), "notfound"}, {handmade("ParameterNotFound"), "notfound"},
 		{api("NoSuchBucket", 404), "nobucket"},
