@@ -22,7 +22,7 @@ type DiffOptions struct {
 func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
 	p := Plan{Warnings: s.Warnings, Promises: Promises(s)}
 	s = Expand(s)
-	reads := s.collected()
+	reads := s.readings()
 	p.Warnings = slices.Concat(p.Warnings, o.leftovers(), o.silent(s))
 	for _, name := range s.Names() {
 		live, exists := o.Groups[name]
@@ -45,7 +45,7 @@ type differ struct {
 	opt    DiffOptions
 	plan   *Plan
 	spec   Spec
-	reads  []string        // group metrics that expressions of the file read
+	reads  []reading       // group metrics that policies and alarms of the file read
 	anew   map[string]bool // policies, by key, that are deleted and made again
 	use    launchUse       // what the group shall launch from, once launch has decided
 }

@@ -71,13 +71,17 @@ func changed(want, have []string) (add, remove []string) {
 // sets plans the two halves of a list that AWS adds to and removes from.
 func (d *differ) sets(path string, want, have []string, put, take Kind, act func(context.Context, *run, Kind, []string) error) {
 	add, remove := changed(want, have)
+	asked := "the file asks for them"
+	if put == EnableMetrics {
+		asked = whyCollected(add, d.reads)
+	}
 	for _, half := range []struct {
 		kind   Kind
 		what   []string
 		reason string
 		field  Field
 	}{
-		{put, add, "the file asks for them", Field{Path: path, After: strings.Join(add, ", ")}},
+		{put, add, asked, Field{Path: path, After: strings.Join(add, ", ")}},
 		{take, remove, "the file does not have them", Field{Path: path, Before: strings.Join(remove, ", ")}},
 	} {
 		if len(half.what) > 0 {
@@ -104,7 +108,10 @@ func (d *differ) balancing() {
 func (d *differ) switches() {
 	metrics := d.want.Metrics
 	if metrics == nil {
-		metrics = slices.Concat(d.live.Metrics, d.reads)
+		metrics = slices.Clone(d.live.Metrics)
+		for _, r := range d.reads {
+			metrics = append(metrics, r.metric)
+		}
 	}
 	d.sets("metrics", metrics, d.live.Metrics, EnableMetrics, DisableMetrics,
 		func(ctx context.Context, r *run, k Kind, what []string) error { return r.metrics(ctx, k, what) })

@@ -22,3 +22,21 @@ func TestFilesInTheDocsAreValid(t *testing.T) {
 		}
 	}
 }
+
+// What the page says of the calls of a plan is what the last measurement found.
+func TestTheCallsInTheDocsAreTheMeasuredOnes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/autoscale.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	figures, err := os.ReadFile("../docs/benchmarks-autoscale.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`1,000 groups with two policies and five alarms each take (\d+)`).FindSubmatch(text)
+	measured := regexp.MustCompile(`: 1000 groups, 5000 alarms,(?s:.*?)\| plan: nothing to change \| [\d.]+ \| (\d+) \|`).FindSubmatch(figures)
+	if said == nil || measured == nil || string(said[1]) != string(measured[1]) {
+		t.Errorf("docs/autoscale.md says that a plan of 1,000 groups takes %q calls, docs/benchmarks-autoscale.md has measured %q", said, measured)
+	}
+}

@@ -45,22 +45,132 @@ func (g Group) sources(group string) []source {
 	return out
 }
 
-// collected says which group metrics have to be switched on, by group: those
+// reading is one group metric and the policies, or alarms, that read it, in
+// words.
+type reading struct {
+	metric  string
+	readers []string
+}
+
+// readings says which group metrics have to be switched on, by group: those
 // that any policy or alarm of the file reads.
-func (s Spec) collected() map[string][]string {
-	out := map[string][]string{}
+func (s Spec) readings() map[string][]reading {
+	out := map[string][]reading{}
 	for _, name := range s.Names() {
 		for _, m := range s.Groups[name].sources(name) {
 			of, metric := m.query.Dimensions[groupDimension], *m.query.Metric
-			if val(m.query.Namespace) == groupNamespace && of != "" && strings.HasPrefix(metric, "Group") && !slices.Contains(out[of], metric) {
-				out[of] = append(out[of], metric)
+			if val(m.query.Namespace) != groupNamespace || of == "" || !strings.HasPrefix(metric, "Group") {
+				continue
+			}
+			i := slices.IndexFunc(out[of], func(r reading) bool { return r.metric == metric })
+			if i < 0 {
+				i = len(out[of])
+				out[of] = append(out[of], reading{metric: metric})
+			}
+			reader := m.reader(s.Groups[name])
+			if name != of {
+				reader += " of " + name
+			}
+			if r := &out[of][i]; !slices.Contains(r.readers, reader) {
+				r.readers = append(r.readers, reader)
 			}
 		}
 	}
-	for _, metrics := range out {
-		slices.Sort(metrics)
+	for _, all := range out {
+		slices.SortFunc(all, func(a, b reading) int { return strings.Compare(a.metric, b.metric) })
+		for _, r := range all {
+			slices.Sort(r.readers)
+		}
 	}
 	return out
+}
+
+// reader names the policy whose decisions s is for, and the alarm where one
+// stands between.
+func (s source) reader(g Group) string {
+	parts := strings.Split(s.key, ".")
+	if parts[0] != "alarms" {
+		return parts[1]
+	}
+	policy := val(g.Alarms[parts[1]].Policy)
+	if policy == parts[1] {
+		return policy
+	}
+	return policy + " (alarm " + parts[1] + ")"
+}
+
+// collected is readings without their readers.
+func (s Spec) collected() map[string][]string {
+	out := map[string][]string{}
+	for of, all := range s.readings() {
+		for _, r := range all {
+			out[of] = append(out[of], r.metric)
+		}
+	}
+	return out
+}
+
+// need says who reads r, as what follows "needs" or "need".
+func need(readers []string, what string) string {
+	if len(readers) == 1 {
+		return "policy " + readers[0] + " needs " + what
+	}
+	return "policies " + listed(shared(readers)) + " need " + what
+}
+
+// shared says the group that all readers are of only once.
+func shared(readers []string) []string {
+	_, of, other := strings.Cut(readers[0], " of ")
+	end := " of " + of
+	if !other || slices.ContainsFunc(readers, func(r string) bool { return !strings.HasSuffix(r, end) }) {
+		return readers
+	}
+	out := slices.Clone(readers)
+	for i := range len(out) - 1 {
+		out[i] = strings.TrimSuffix(out[i], end)
+	}
+	return out
+}
+
+// whyCollected says of metrics that a plan switches on who needs which; those
+// that nobody reads are the file's wish.
+func whyCollected(metrics []string, readings []reading) string {
+	var asked, out []string
+	by := map[string][]string{} // metrics by their readers
+	var order []reading
+	for _, m := range metrics {
+		i := slices.IndexFunc(readings, func(r reading) bool { return r.metric == m })
+		if i < 0 {
+			asked = append(asked, m)
+			continue
+		}
+		key := strings.Join(readings[i].readers, "|")
+		if by[key] == nil {
+			order = append(order, readings[i])
+		}
+		by[key] = append(by[key], m)
+	}
+	for _, r := range order {
+		out = append(out, need(r.readers, listed(by[strings.Join(r.readers, "|")])))
+	}
+	switch {
+	case len(asked) > 0 && len(out) > 0:
+		out = slices.Insert(out, 0, "the file asks for "+listed(asked))
+	case len(asked) == 1:
+		return "the file asks for it"
+	case len(asked) > 1:
+		return "the file asks for them"
+	}
+	return strings.Join(out, "; ")
+}
+
+// listed joins words as a sentence does.
+func listed(words []string) string {
+	n := len(words)
+	if n < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
 }
 
 // collect adds the group metrics that expressions read to the lists of groups
@@ -85,16 +195,17 @@ func (s Spec) collect() {
 type Collection struct {
 	Group   string
 	Metrics []string
+	Why     string // which policies need which of them
 }
 
 // Collecting says which group metrics a plan switches on although the file
 // has no list of them: those that expressions of the expanded file s read.
 func (s Spec) Collecting() []Collection {
 	var out []Collection
-	needed := s.collected()
+	needed, readings := s.collected(), s.readings()
 	for _, name := range s.Names() {
 		if len(needed[name]) > 0 && s.Groups[name].Metrics == nil {
-			out = append(out, Collection{name, needed[name]})
+			out = append(out, Collection{name, needed[name], whyCollected(needed[name], readings[name])})
 		}
 	}
 	return out

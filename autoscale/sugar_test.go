@@ -165,8 +165,12 @@ func TestMetricsThatAnExpressionReadsAreCollected(t *testing.T) {
 	c := newCloud(t)
 	file := strings.Replace(base, "    network", "    "+jobs+"\n    network", 1)
 	p := c.apply(file)
-	if !slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Kind == EnableMetrics && c.Fields[0].After == "GroupInServiceInstances" }) {
-		t.Errorf("the plan switches nothing on: %s", summary(p))
+	at := slices.IndexFunc(p.Changes, func(c Change) bool { return c.Kind == EnableMetrics && c.Fields[0].After == "GroupInServiceInstances" })
+	if at < 0 {
+		t.Fatalf("the plan switches nothing on: %s", summary(p))
+	}
+	if got, want := p.Changes[at].Reason, "policy jobs needs GroupInServiceInstances"; got != want {
+		t.Errorf("metrics are switched on because %q, want %q", got, want)
 	}
 	// What somebody collects beside it stays: the file has no list.
 	other := strings.Replace(base, "    network", "    metrics: [GroupMinSize]\n    network", 1)
@@ -179,6 +183,35 @@ func TestMetricsThatAnExpressionReadsAreCollected(t *testing.T) {
 	s := expanded(t, strings.Replace(file, "    network", "    metrics: [GroupMinSize]\n    network", 1))
 	if got := s.Groups["web"].Metrics; !slices.Equal(got, []string{"GroupMinSize", "GroupInServiceInstances"}) {
 		t.Errorf("a list becomes %v", got)
+	}
+}
+
+func TestAPlanSaysWhoNeedsAMetric(t *testing.T) {
+	t.Parallel()
+	reasons := func(file string) map[string]string {
+		out := map[string]string{}
+		p, _ := newCloud(t).plan(mustParse(t, file))
+		for _, c := range p.Changes {
+			if c.Kind == EnableMetrics {
+				out[c.Group] = c.Reason
+			}
+		}
+		return out
+	}
+	listed := strings.Replace(strings.Replace(base, "min: 1", "min: 0", 1), "    network", "    metrics: [GroupMinSize, GroupMaxSize]\n    "+jobs+"\n    network", 1)
+	const reads = "alarms: {low: {namespace: AWS/AutoScaling, metric: GroupMaxSize, comparison: '<', threshold: 1, period: 60, policy: up}}, policies: {up: {type: ChangeInCapacity, adjustment: 1}}"
+	for file, want := range map[string]map[string]string{
+		listed: {"web": "the file asks for GroupMinSize and GroupMaxSize; policies jobs and jobs-wake need GroupInServiceInstances"},
+		strings.Replace(base, "    network", "    metrics: [GroupMinSize]\n    network", 1):                                             {"web": "the file asks for it"},
+		strings.Replace(base, "}\n    launch", "}\n    "+strings.Replace(reads, ", policies:", "\n    policies:", 1)+"\n    launch", 1): {"web": "policy up (alarm low) needs GroupMaxSize"},
+		backstopFile: {
+			"web":          "policies down (alarm excess) and up (alarm shortfall) of web-backstop need GroupDesiredCapacity and GroupInServiceCapacity; policy up (alarm shortfall) of web-backstop needs GroupPendingCapacity",
+			"web-backstop": "policies down (alarm excess) and up (alarm shortfall) need GroupDesiredCapacity",
+		},
+	} {
+		if got := reasons(file); !maps.Equal(got, want) {
+			t.Errorf("got %q\nwant %q", got, want)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func (w *warner) say(key, format string, args ...any) {
 // warn looks at what the file says and, for metrics, at what that expands to.
 func warn(d *decoder, s Spec) []Warning {
 	w := &warner{d: d}
-	collected := Expand(s).collected()
+	readings := Expand(s).readings()
 	for _, name := range s.Names() {
 		w.group, w.from = name, len(w.out)
 		g := s.Groups[name]
@@ -65,9 +65,9 @@ func warn(d *decoder, s Spec) []Warning {
 		w.agent(g)
 		w.metrics(name, g)
 		if g.Metrics != nil {
-			for _, m := range collected[name] {
-				if !slices.Contains(g.Metrics, m) {
-					w.say("metrics", "%s is collected, too: an expression of this file reads it", m)
+			for _, r := range readings[name] {
+				if !slices.Contains(g.Metrics, r.metric) {
+					w.say("metrics", "%s is collected, too: %s", r.metric, need(r.readers, "it"))
 				}
 			}
 		}

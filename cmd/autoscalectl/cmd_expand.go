@@ -64,7 +64,7 @@ func only(s autoscale.Spec, file string, names []string) (autoscale.Spec, error)
 func remarks(s, expanded autoscale.Spec) string {
 	var lines []string
 	for _, n := range expanded.Collecting() {
-		lines = append(lines, "a plan collects "+strings.Join(n.Metrics, ", ")+" of "+n.Group+", which expressions below read")
+		lines = append(lines, "a plan collects "+strings.Join(n.Metrics, ", ")+" of "+n.Group+": "+n.Why)
 	}
 	for _, p := range autoscale.Promises(s) {
 		lines = append(lines, "promise: "+p.String())

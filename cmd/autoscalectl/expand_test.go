@@ -64,7 +64,7 @@ func TestEveryModeAndShortFormIsAppliedOnce(t *testing.T) {
 func TestExpandSaysWhatItCannotWrite(t *testing.T) {
 	t.Parallel()
 	d := newModes(t)
-	out := d.want(0, "# a plan collects GroupDesiredCapacity, GroupInServiceCapacity, GroupPendingCapacity of jobs, which", "expand", "--group", "jobs", "FILE")
+	out := d.want(0, "# a plan collects GroupDesiredCapacity, GroupInServiceCapacity, GroupPendingCapacity of jobs: policies down (alarm excess) and up (alarm shortfall) of jobs-backstop need Group", "expand", "--group", "jobs", "FILE")
 	if strings.Contains(out, "api") || !strings.Contains(out, "# promise: jobs (backstop)") {
 		t.Errorf("one group of the file:\n%s", out)
 	}
