@@ -17,28 +17,33 @@ func Import(ctx context.Context, w World, region string, names []string) (Spec, 
 	return s, err
 }
 
-// ImportNotes is Import, and lists what it left out, group by group.
+// ImportNotes is Import, and lists what it left out, group by group. A group
+// that is one half of a written one with mode backstop brings the other along,
+// and both are written as the one group that makes them.
 func ImportNotes(ctx context.Context, w World, region string, names []string) (Spec, []string, error) {
-	var notes []string
 	ask := Spec{Region: region, Groups: map[string]Group{}}
-	for _, name := range names {
+	for _, name := range slices.Concat(names, counterparts(names)) {
 		ask.Groups[name] = Group{Hooks: map[string]Hook{}} // a managed section is read
 	}
 	o, err := Observe(ctx, w, ask)
 	if err != nil {
 		return Spec{}, nil, err
 	}
-	out := Spec{Version: 2, Region: region, Groups: map[string]Group{}}
-	for _, name := range ask.Names() {
-		live, there := o.Groups[name]
-		if !there {
+	i := importer{o: o, region: region, asked: names, out: map[string]Group{}}
+	done := map[string]bool{}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		if _, there := o.Groups[name]; !there {
 			return Spec{}, nil, fault.Newf(fault.Check, "check the name and the region "+region, "importing %s: there is no such group", name)
 		}
-		g := live.imported(name)
-		out.Groups[name] = g
-		notes = append(notes, live.leftOut(name, g)...)
+		switch whole := o.whole(name); {
+		case whole == "":
+			i.plain(name)
+		case !done[whole]:
+			done[whole] = true
+			i.pair(name, whole)
+		}
 	}
-	return out, notes, nil
+	return Spec{Version: 2, Region: region, Groups: i.out}, i.notes, nil
 }
 
 // imported leaves out what a file need not say, and what it cannot.

@@ -22,11 +22,12 @@ func inRegion(c *cli.Context) (common, error) {
 
 func importCommand(d deps) *cli.Command {
 	return &cli.Command{
-		Name:        "import",
-		Usage:       "write groups that exist as a file, on standard output",
-		ArgsUsage:   "GROUP...",
-		Description: "A plan of what it writes is empty. What a file cannot say is left out, and a note on standard error says so.",
-		Flags:       []cli.Flag{regionFlag(), profileFlag()},
+		Name:      "import",
+		Usage:     "write groups that exist as a file, on standard output",
+		ArgsUsage: "GROUP...",
+		Description: "A plan of what it writes is empty. What a file cannot say is left out, and a note on standard error says so.\n" +
+			"One half of a group with mode backstop brings the other along: both are written under one name.",
+		Flags: []cli.Flag{regionFlag(), profileFlag()},
 		Action: func(c *cli.Context) error {
 			o, err := inRegion(c)
 			if err != nil {

@@ -254,3 +254,16 @@ func TestImportSaysWhatItLeavesOut(t *testing.T) {
 		d.want(0, want, "import", "--region", "us-east-1", "web")
 	}
 }
+
+func TestImportOfOneHalfWritesTheWholeBackstop(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.write(backed)
+	d.want(0, "", "apply", "--yes", "FILE")
+	code, out, errs := d.run("import", "--region", "us-east-1", "web-backstop")
+	if code != 0 || !strings.Contains(errs, "note: web-backstop: it is the on-demand half of web; both are written as web, with mode backstop") || !strings.Contains(out, "mode: backstop") {
+		t.Fatalf("import ends with %d: %s\n%s", code, errs, out)
+	}
+	d.write(out)
+	d.want(0, "Nothing to change", "plan", "--exit-code", "FILE")
+}
