@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"encoding/base64"
 	"maps"
 	"reflect"
 	"regexp"
@@ -137,6 +138,7 @@ func (c *checker) launch(at string, g Group) {
 			c.say(at+".launch.requirements", "type and requirements exclude each other")
 		}
 		c.image(at+".launch.image", g.Launch.Image)
+		c.userData(at+".launch.user_data", val(g.Launch.UserData))
 	}
 	if g.Mixed == nil {
 		return
@@ -157,6 +159,20 @@ func (c *checker) launch(at string, g Group) {
 	}
 	if p := g.Mixed.OnDemandPercentage; p != nil && (*p < 0 || *p > 100) {
 		c.say(at+".mixed.on_demand_percentage", "expected 0 to 100, got %d", *p)
+	}
+}
+
+// mostUserData is the most that EC2 takes, before it is encoded
+// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html).
+const mostUserData = 16 << 10
+
+func (c *checker) userData(at, text string) {
+	b, err := base64.StdEncoding.DecodeString(encoded(text))
+	switch {
+	case err != nil:
+		c.say(at, "what follows %s cannot be decoded: %v", asBase64, err)
+	case len(b) > mostUserData:
+		c.say(at, "user data has %d bytes, and EC2 takes %d", len(b), mostUserData)
 	}
 }
 

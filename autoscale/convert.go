@@ -132,7 +132,7 @@ func launchData(l Launch) *ec2types.RequestLaunchTemplateData {
 		d.IamInstanceProfile = &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: &p}
 	}
 	if val(l.UserData) != "" {
-		d.UserData = ptr(base64.StdEncoding.EncodeToString([]byte(*l.UserData)))
+		d.UserData = ptr(encoded(*l.UserData))
 	}
 	if m := d.InstanceMarketOptions; m != nil && m.MarketType == "" {
 		m.MarketType = ec2types.MarketTypeSpot
@@ -162,14 +162,28 @@ func unsay(v reflect.Value) {
 	}
 }
 
-// decoded is user data as the instance sees it; nil when it is no text, which
-// leaves it alone.
+// asBase64 begins user data that is no text, such as what is compressed.
+const asBase64 = "base64:"
+
+// decoded is user data as the instance sees it, or as AWS has it after
+// asBase64: what is no text has to survive a new version, too.
 func decoded(p *string) *string {
-	b, err := base64.StdEncoding.DecodeString(val(p))
-	if p == nil || err != nil || !utf8.Valid(b) {
+	if p == nil {
 		return nil
 	}
+	b, err := base64.StdEncoding.DecodeString(*p)
+	if err != nil || !utf8.Valid(b) || strings.HasPrefix(string(b), asBase64) {
+		return ptr(asBase64 + *p)
+	}
 	return ptr(string(b))
+}
+
+// encoded is what decoded reads.
+func encoded(text string) string {
+	if raw, is := strings.CutPrefix(text, asBase64); is {
+		return raw
+	}
+	return base64.StdEncoding.EncodeToString([]byte(text))
 }
 
 func configOf(c astypes.LaunchConfiguration) Launch {

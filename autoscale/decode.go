@@ -3,6 +3,7 @@ package autoscale
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -212,11 +213,11 @@ func (d *decoder) plain(n ast.Node, into reflect.Value, path string) error {
 	switch into.Kind() {
 	case reflect.Int:
 		want = "a whole number"
-		var i int
+		var i int64
 		if _, number := n.(*ast.IntegerNode); !number {
 			ok = false
-		} else if i, err = strconv.Atoi(text); err == nil {
-			into.SetInt(int64(i))
+		} else if i, err = strconv.ParseInt(text, 10, 32); err == nil { // AWS has no more bits
+			into.SetInt(i)
 		}
 	case reflect.Float64:
 		want = "a number"
@@ -224,6 +225,7 @@ func (d *decoder) plain(n ast.Node, into reflect.Value, path string) error {
 		if f, err = strconv.ParseFloat(text, 64); err == nil {
 			into.SetFloat(f)
 		}
+		ok = ok && !math.IsNaN(f) && !math.IsInf(f, 0)
 	case reflect.Bool:
 		want = "true or false"
 		if _, truth := n.(*ast.BoolNode); !truth {
@@ -234,7 +236,11 @@ func (d *decoder) plain(n ast.Node, into reflect.Value, path string) error {
 		into.SetString(text)
 	}
 	if !ok || err != nil {
-		return d.errorf(n.GetToken(), "", "%s: expected %s, got %s", path, want, shown(n, text))
+		next := ""
+		if kindOf(n) == "section" { // [a:b] is read as one
+			next = "a text with a colon needs quotes there"
+		}
+		return d.errorf(n.GetToken(), next, "%s: expected %s, got %s", path, want, shown(n, text))
 	}
 	return nil
 }

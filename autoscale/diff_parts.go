@@ -28,8 +28,13 @@ func (d *differ) tags() {
 	var fields, gone []Field
 	put := map[string]Tag{}
 	for _, key := range slices.Sorted(maps.Keys(want)) {
-		w, h := want[key], d.live.Tags[key]
-		if diff := compare("tags."+key, w, h); len(diff) > 0 {
+		w := want[key]
+		h, there := d.live.Tags[key]
+		diff := compare("tags."+key, w, h)
+		if !there && len(diff) == 0 { // an empty value
+			diff = []Field{{Path: "tags." + key + ".value"}}
+		}
+		if len(diff) > 0 {
 			fields = append(fields, diff...)
 			put[key] = overlay(h, w)
 		}
@@ -68,6 +73,10 @@ func changed(want, have []string) (add, remove []string) {
 	return add, remove
 }
 
+// atATime is the most load balancers, target groups or traffic sources that one
+// call attaches or detaches. The other lists do not mind.
+const atATime = 10
+
 // sets plans the two halves of a list that AWS adds to and removes from.
 func (d *differ) sets(path string, want, have []string, put, take Kind, act func(context.Context, *run, Kind, []string) error) {
 	add, remove := changed(want, have)
@@ -85,7 +94,14 @@ func (d *differ) sets(path string, want, have []string, put, take Kind, act func
 		{take, remove, "the file does not have them", Field{Path: path, Before: strings.Join(remove, ", ")}},
 	} {
 		if len(half.what) > 0 {
-			d.add(half.kind, path, half.reason, []Field{half.field}, func(ctx context.Context, r *run) error { return act(ctx, r, half.kind, half.what) })
+			d.add(half.kind, path, half.reason, []Field{half.field}, func(ctx context.Context, r *run) error {
+				for some := range slices.Chunk(half.what, atATime) {
+					if err := act(ctx, r, half.kind, some); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 		}
 	}
 }

@@ -9,7 +9,7 @@ type Launch struct {
 	Key                *string                      `yaml:"key" aws:"KeyName" doc:"name of the SSH key"`
 	SecurityGroups     []string                     `yaml:"security_groups" aws:"-" doc:"ids, or names in the default VPC"`
 	Profile            *string                      `yaml:"profile" aws:"-" doc:"instance profile, by name or ARN"`
-	UserData           *string                      `yaml:"user_data" aws:"-" doc:"as the instance sees it, not encoded"`
+	UserData           *string                      `yaml:"user_data" aws:"-" doc:"as the instance sees it, not encoded, at most 16 KiB; base64:DATA for what is no text"`
 	Monitoring         *bool                        `yaml:"monitoring" aws:"Monitoring.Enabled" normal:"false" doc:"metrics each minute in place of five"`
 	EBSOptimized       *bool                        `yaml:"ebs_optimized" aws:"EbsOptimized" normal:"false" doc:"bandwidth of its own for volumes, on types that do not always have it"`
 	Metadata           *Metadata                    `yaml:"metadata" aws:"MetadataOptions" doc:"the instance metadata service"`

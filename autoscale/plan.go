@@ -11,20 +11,20 @@ import (
 type Kind string
 
 // The kinds, in the order in which they are carried out within a group:
-// what others lean on comes first, and nothing is taken away before its
-// replacement stands.
+// what others lean on comes first, what new instances have to find before the
+// group's own sizes, and nothing is taken away before its replacement stands.
 const (
 	CreateTemplate Kind = "create launch template"
 	CreateVersion  Kind = "create launch template version"
 	CreateGroup    Kind = "create group"
 	PutHook        Kind = "put hook"
 	PutNotice      Kind = "put notification"
+	PutTags        Kind = "put tags"
+	Suspend        Kind = "suspend"
 	UpdateGroup    Kind = "update group"
 	PutWarmPool    Kind = "put warm pool"
 	Attach         Kind = "attach"
-	PutTags        Kind = "put tags"
 	EnableMetrics  Kind = "enable metrics"
-	Suspend        Kind = "suspend"
 	PutPolicy      Kind = "put policy"
 	PutAlarm       Kind = "put alarm"
 	PutSchedule    Kind = "put schedule"
@@ -42,7 +42,7 @@ const (
 )
 
 func order(k Kind) int {
-	return slices.Index([]Kind{CreateTemplate, CreateVersion, CreateGroup, PutHook, PutNotice, UpdateGroup, PutWarmPool, Attach, PutTags, EnableMetrics, Suspend,
+	return slices.Index([]Kind{CreateTemplate, CreateVersion, CreateGroup, PutHook, PutNotice, PutTags, Suspend, UpdateGroup, PutWarmPool, Attach, EnableMetrics,
 		PutPolicy, PutAlarm, PutSchedule, Resume, DeleteAlarm, DeletePolicy, DeleteSchedule, DeleteHook, DeleteNotice, Detach, DeleteWarmPool, DisableMetrics, DeleteTags, DeleteGroup}, k)
 }
 
