@@ -77,7 +77,11 @@ func (p Plan) Apply(ctx context.Context, w World, o Observed, progress Progress)
 		return outcomes, nil
 	}
 	done := len(p.Changes) - failed - skipped
-	return outcomes, fault.New(fault.KindOf(first), "remove the cause and run it again: what is done stays done; "+fault.NextOf(first),
+	next := fault.NextOf(first)
+	if fault.KindOf(first) == fault.AWS {
+		next = "remove the cause and run it again: what is done stays done; " + next
+	}
+	return outcomes, fault.New(fault.KindOf(first), next,
 		fmt.Errorf("applying plan: %d of %d changes done, %d failed, %d not tried: %w", done, len(p.Changes), failed, skipped, first))
 }
 
@@ -98,6 +102,9 @@ func (r *run) retry(ctx context.Context, c Change) error {
 		if err == nil {
 			r.made = r.made || strings.HasPrefix(string(c.Kind), "create") || c.Kind == PutPolicy
 			return nil
+		}
+		if awserr.IsRefreshing(err) {
+			return r.refreshing(ctx, c)
 		}
 		// What was made a moment ago may not be everywhere yet.
 		young := r.made && awserr.IsUnseen(err)

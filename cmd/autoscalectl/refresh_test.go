@@ -238,3 +238,26 @@ func TestTheFileSaysHowToRefresh(t *testing.T) {
 	d.change("standby: Ignore", "standby: Kill")
 	d.want(2, "groups.web.refresh.standby: Kill: want Wait, Ignore or Terminate", "validate", "FILE")
 }
+
+func TestAnApplyDuringARefreshSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	d, _ := fleet(t)
+	d.want(0, "", "refresh", "--yes", "web", "FILE")
+	var all []autoscale.GroupStatus
+	if err := json.Unmarshal([]byte(d.want(0, "", "status", "--output", "json", "FILE")), &all); err != nil || all[0].Refresh == nil {
+		t.Fatalf("%v, refresh %v", err, all)
+	}
+	id := all[0].Refresh.ID
+	d.change("max: 6", "max: 7")
+	d.want(4, "wait for it, as it brings the version that the file asks for, or end it", "apply", "--yes", "FILE")
+	d.change("echo two", "echo three")
+	d.want(4, "1 of 2 changes done, 1 failed, 0 not tried: web: update group web: instance refresh "+id+" to version 2 is under way (InProgress, 0 %), "+
+		"and AWS does not change how the group launches until it ends; unchanged: capacity.max and launch.version\n"+
+		"  next: look with autoscalectl status web or watch web; wait for it or end it with autoscalectl refresh --cancel web; then run this again\n", "apply", "--yes", "FILE")
+	d.aws.Fail("DescribeInstanceRefreshes", "AccessDenied") // a caller may lack the right to look
+	d.want(4, "update group web: an instance refresh is under way, and AWS does not change", "apply", "--yes", "FILE")
+	d.want(0, "", "refresh", "--yes", "--cancel", "web", "FILE")
+	d.want(0, "3 of 3", "status", "FILE")
+	d.want(0, "update group web", "apply", "--yes", "FILE")
+	d.want(0, "Nothing to change", "plan", "--exit-code", "FILE")
+}

@@ -22,3 +22,10 @@ func IsUnseen(err error) bool {
 	words := strings.ToLower(err.Error())
 	return Code(err) == "ValidationError" && (strings.Contains(words, "not found") || strings.Contains(words, "does not exist"))
 }
+
+// IsRefreshing says that AWS refuses a change of how a group launches because
+// an instance refresh with a configuration of its own is under way. There is
+// no code for that either.
+func IsRefreshing(err error) bool {
+	return Code(err) == "InstanceRefreshInProgress" || Code(err) == "ValidationError" && strings.Contains(strings.ToLower(err.Error()), "active instance refresh")
+}

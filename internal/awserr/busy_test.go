@@ -24,3 +24,18 @@ func TestWhatIsUnseenIsToldFromWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestARefreshInTheWayHasACodeOrWords(t *testing.T) {
+	t.Parallel()
+	words := &smithy.GenericAPIError{Code: "ValidationError", Message: "An active instance refresh with a desired configuration exists."}
+	for _, yes := range []error{words, api("InstanceRefreshInProgress", 400)} {
+		if !IsRefreshing(yes) {
+			t.Errorf("%v is not known as a refresh in the way", yes)
+		}
+	}
+	for _, no := range []error{nil, api("ValidationError", 400), &smithy.GenericAPIError{Code: "AccessDenied", Message: "no active instance refresh"}} {
+		if IsRefreshing(no) {
+			t.Errorf("%v is taken for a refresh in the way", no)
+		}
+	}
+}
