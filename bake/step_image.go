@@ -97,9 +97,13 @@ func (s *Session) awaitImage(ctx context.Context) error {
 	start := s.Clock.Now()
 	var made *types.Image
 	var far howFar
-	look := s.lookAmongSiblings
+	look, patience := s.lookAmongSiblings, await.Patience{For: await.Unanswered}
 	err := pollLong(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
 		i, err := look(ctx)
+		if patience.Outlasts(s.Clock.Now(), err) {
+			s.progress("%s: %s; looking on", s.image, awsfault.Brief(err))
+			return false, nil
+		}
 		if err != nil {
 			return false, awsfault.New("ec2:DescribeImages", "looking at image "+s.image, err)
 		}

@@ -135,9 +135,13 @@ func (c Copier) describe(ctx context.Context, region string, by ...types.Filter)
 // await waits until the copy can be used, and sees that it is as the original.
 func (c Copier) await(ctx context.Context, copied *Copy) error {
 	var made *types.Image
-	start := c.Clock.Now()
+	start, patience := c.Clock.Now(), await.Patience{For: await.Unanswered}
 	err := await.Poll(ctx, c.Clock, await.Pace{First: time.Second, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
 		i, err := c.describe(ctx, copied.Region, ami.Filter("image-id", copied.ImageID))
+		if patience.Outlasts(c.Clock.Now(), err) {
+			c.Progress(copied.Region, fmt.Sprintf("%s: %s; looking on", copied.ImageID, awsfault.Brief(err)))
+			return false, nil
+		}
 		if err != nil {
 			return false, awsfault.New("ec2:DescribeImages", "looking at copy "+copied.ImageID+" in "+copied.Region, err)
 		}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"bakehouse/internal/awserr"
 )
 
 // Clock is the time as waiting sees it.
@@ -56,3 +58,30 @@ func PollLong(ctx context.Context, clock Clock, p Pace, look func(context.Contex
 
 // ErrNotYet is what a look for something gives that may still turn up.
 var ErrNotYet = errors.New("not there yet")
+
+// Unanswered is how long EC2 may leave every look at an image without an answer:
+// it goes on making the image meanwhile.
+const Unanswered = 5 * time.Minute
+
+// Patience is how long a wait goes on although its looks get no answer: a call
+// that was throttled, or whose reply was lost, tells nothing of what is waited
+// for, and giving up would throw away what has come about so far. The SDK's own
+// attempts are over by then. The zero value has no patience.
+type Patience struct {
+	For  time.Duration // since the last answer
+	last time.Time     // of an answer, or the first look without one
+}
+
+// Outlasts says whether the wait goes on after a look that ended in err at now,
+// and notes when there was an answer. Only errors of an AWS call are to be
+// given to it, not what a look found.
+func (p *Patience) Outlasts(now time.Time, err error) bool {
+	if !awserr.IsThrottle(err) && !awserr.IsLost(err) {
+		p.last = now
+		return false
+	}
+	if p.last.IsZero() {
+		p.last = now
+	}
+	return now.Sub(p.last) < p.For
+}

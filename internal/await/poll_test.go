@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/aws/smithy-go"
 )
 
 // stopped moves only when somebody sleeps.
@@ -30,5 +32,28 @@ func TestPollLongSeesNothingMuchLaterThanAnEighthOfTheWait(t *testing.T) {
 		if err != nil || looks > most || lag > max(pace.First, min(pace.Max, wait/4)) {
 			t.Errorf("a wait of %v takes %d looks and is seen %v late, %v", wait, looks, lag, err)
 		}
+	}
+}
+
+func TestPatienceIsForCallsThatWereNotAnswered(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	throttled, lost := &smithy.GenericAPIError{Code: "RequestLimitExceeded"}, &smithy.GenericAPIError{Code: "InternalError"}
+	p := Patience{For: time.Minute}
+	for _, look := range []struct {
+		at   time.Duration
+		err  error
+		want bool
+	}{
+		{0, throttled, true}, {59 * time.Second, lost, true}, {60 * time.Second, throttled, false}, // one minute without an answer
+		{61 * time.Second, nil, false}, {120 * time.Second, throttled, true}, {121 * time.Second, throttled, false}, // counted from the answer
+		{122 * time.Second, &smithy.GenericAPIError{Code: "UnauthorizedOperation"}, false}, {123 * time.Second, context.Canceled, false},
+	} {
+		if got := p.Outlasts(start.Add(look.at), look.err); got != look.want {
+			t.Errorf("at %v, after %v, the wait goes on: %v, want %v", look.at, look.err, got, look.want)
+		}
+	}
+	if none := (Patience{}); none.Outlasts(start, throttled) {
+		t.Error("the zero value has patience")
 	}
 }

@@ -180,36 +180,6 @@ func someSubnets(t *testing.T, n int) (ids []string) {
 	return ids
 }
 
-// slowEC2 bakes while EC2 knows new ids only after seconds, throttles every
-// third call, and takes its time over the image. The ten minutes that an image
-// may take pass on a fake clock, in bake's own tests.
-func slowEC2(t *testing.T) {
-	tool, calls := ownCalls(t, s.world.BakeTool("harmless"))
-	unknown := fault(t, tool, gateway.Rule{Service: "ec2", UnknownFor: "4s", Times: -1})
-	pending := fault(t, tool, gateway.Rule{Service: "ec2", Action: "CreateImage", PendingFor: "15s", Times: -1})
-	storm := fault(t, tool, gateway.Rule{Every: 3, Times: -1, Code: "RequestLimitExceeded", Status: http.StatusServiceUnavailable})
-	r, _ := baked(t, tool)
-	notFound := 0
-	var made, ready time.Time
-	for _, c := range calls() {
-		if strings.HasSuffix(c.Code, ".NotFound") {
-			notFound++
-		}
-		if c.Action == "CreateImage" && c.Status == http.StatusOK {
-			made = c.Time
-		}
-		if c.Action == "ModifyImageAttribute" && c.Status == http.StatusOK {
-			ready = c.Time
-		}
-	}
-	if notFound == 0 || !ruleHit(s.ctx, unknown) || !ruleHit(s.ctx, pending) || !ruleHit(s.ctx, storm) {
-		t.Errorf("EC2 was not slow: %d times not found", notFound)
-	}
-	if waited := ready.Sub(made); waited < 15*time.Second {
-		t.Errorf("%s was taken for ready after %v", r.ImageID, waited)
-	}
-}
-
 // keptOnFailure gets into the builder of a bake that failed, by the command
 // that it printed.
 func keptOnFailure(t *testing.T) {
