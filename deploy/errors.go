@@ -16,8 +16,10 @@ import (
 func (p *Publisher) failed(doing, key, action string, err error) error {
 	subject := "s3://" + p.Bucket + "/" + key
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s %s: %w", doing, subject, err)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%s %s: %w", doing, subject, &brief{"cut off", err})
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s %s: %w", doing, subject, &brief{"no answer in time", err})
 	case awserr.IsNoBucket(err):
 		return fault.Newf(fault.Usage, "check --bucket and the region, or create the bucket", "%s %s: there is no such bucket: %w", doing, subject, short(err))
 	case strings.HasSuffix(awserr.Code(err), "TimeTooSkewed"):

@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -289,5 +292,15 @@ func TestAWrongClockIsNotWrittenDown(t *testing.T) {
 	at = time.Now().Add(time.Minute)
 	if err := put(two); err != nil {
 		t.Errorf("a clock a minute ahead: %v", err)
+	}
+}
+
+// TestWhatMayNotBeReadIsTheUsersToMend: root reads everything, so the error is
+// made up.
+func TestWhatMayNotBeReadIsTheUsersToMend(t *testing.T) {
+	t.Parallel()
+	err := advise(fmt.Errorf("packing app: %w", &fs.PathError{Op: "open", Path: "secret", Err: syscall.EACCES}))
+	if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), "secret: permission denied") || fault.NextOf(err) != "let this user read it, or leave it out by .deployignore" {
+		t.Errorf("%v (%v), next %q", err, fault.KindOf(err), fault.NextOf(err))
 	}
 }

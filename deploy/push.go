@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -101,15 +102,19 @@ func (p *Publisher) directory(ctx context.Context, source string) (dir string, c
 		return release.Expand(ctx, source, root)
 	})
 	if err != nil {
-		return "", nil, errors.Join(roomFor(err), os.RemoveAll(dir))
+		return "", nil, errors.Join(advise(err), os.RemoveAll(dir))
 	}
 	return dir, func() error { return os.RemoveAll(dir) }, nil
 }
 
-// roomFor says what to do about a full temporary directory.
-func roomFor(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
+// advise says what to do about a full temporary directory, and about what
+// may not be read.
+func advise(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
 		return fault.New(fault.Check, "free space in the temporary directory, or set TMPDIR to a larger one", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fault.New(fault.Usage, "let this user read it, or leave it out by "+release.IgnoreFile, err)
 	}
 	return err
 }
@@ -135,7 +140,7 @@ func (p *Publisher) pack(ctx context.Context, dir string, f *os.File) (release.P
 		}
 		return err
 	})
-	return packed, roomFor(err)
+	return packed, advise(err)
 }
 
 // upload puts the artefact unless it is there.

@@ -151,7 +151,7 @@ func (x *Executor) watch(ctx context.Context, r *Rollout, f *Refresh, name strin
 		}
 		if r.Phase == Rolling {
 			if err := x.ask(ctx, r, name, true); err != nil {
-				return r.Reason, errors.Join(err, ctx.Err())
+				return strings.TrimPrefix(r.Reason, "after "+name+": "), errors.Join(err, ctx.Err()) // it is not after it yet
 			}
 		}
 		if err := x.Clock.Sleep(ctx, refreshLook); err != nil {

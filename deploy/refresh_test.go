@@ -269,7 +269,7 @@ func TestAnAlarmRollsARefreshUnderWayBack(t *testing.T) {
 		x.Gates = []Gate{&off{left: 1}}
 		x.Clock = cancelling{x.Clock, api}
 		err := x.Run(context.Background(), r)
-		if fault.KindOf(err) != fault.Check || r.Phase != RolledBack || r.Counts()[Restored] != 2 || !strings.Contains(err.Error(), "alarm went off") {
+		if fault.KindOf(err) != fault.Check || r.Phase != RolledBack || r.Counts()[Restored] != 2 || r.Reason != "group small: alarm went off" || !strings.HasPrefix(err.Error(), r.Reason+"; rolled back") {
 			t.Errorf("%s: %v, %s, %v", name, err, r.Phase, r.Counts())
 		}
 		// Starting is tried until the cancelled one has ended.

@@ -61,24 +61,43 @@ type common struct {
 	chef    config.Chef     // the Chef server's section
 }
 
-// commonFlags returns the flags of common; how says what --channel is for.
+// commonFlags returns the flags of common; how says what --channel is for, and
+// without it there is no such flag.
 func commonFlags(how string) []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "app", Aliases: []string{"a"}, EnvVars: []string{"BAKEHOUSE_APP"}, Usage: "the app's `NAME`, for example web"},
-		&cli.StringFlag{Name: "channel", EnvVars: []string{"BAKEHOUSE_CHANNEL"}, Usage: how},
+	all := []cli.Flag{&cli.StringFlag{Name: "app", Aliases: []string{"a"}, EnvVars: []string{"BAKEHOUSE_APP"}, Usage: "the app's `NAME`, for example web"}}
+	if how != "" {
+		all = append(all, &cli.StringFlag{Name: "channel", EnvVars: []string{"BAKEHOUSE_CHANNEL"}, Usage: how})
+	}
+	return append(all,
 		&cli.StringFlag{Name: "bucket", Aliases: []string{"b"}, EnvVars: []string{"BAKEHOUSE_BUCKET"}, Usage: "S3 `BUCKET` of the builds (default: apps.NAME.bucket of the configuration)"},
 		&cli.StringFlag{Name: "region", EnvVars: []string{"AWS_REGION", "AWS_DEFAULT_REGION"}, Usage: "AWS `REGION` of the bucket (default: region of the configuration, then the AWS profile's)"},
 		&cli.StringFlag{Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
 		cliapp.ConfigFlag(),
 		cliapp.OutputFlag(),
-	}
+	)
 }
 
-// commonOf reads the flags: command line, then environment, then file.
+// commonOf reads the flags: command line, then environment, then file. App and
+// bucket are needed.
 func (d deps) commonOf(c *cli.Context) (common, error) {
+	o, path, err := d.settingsOf(c)
+	switch {
+	case err != nil:
+		return common{}, err
+	case o.app == "":
+		return common{}, cliapp.Usagef("missing --app NAME")
+	case o.bucket == "":
+		return common{}, cliapp.Usagef("no bucket: give --bucket, or apps.%s.bucket in %s", o.app, path)
+	}
+	return o, nil
+}
+
+// settingsOf is commonOf without the need for app and bucket; path is where the
+// configuration was looked for.
+func (d deps) settingsOf(c *cli.Context) (o common, path string, err error) {
 	output, err := cliapp.OutputOf(c)
 	if err != nil {
-		return common{}, err
+		return common{}, "", err
 	}
 	path, given := c.String("config"), true
 	if path == "" {
@@ -86,19 +105,14 @@ func (d deps) commonOf(c *cli.Context) (common, error) {
 	}
 	file, err := d.config(path, given)
 	if err != nil {
-		return common{}, err
+		return common{}, "", err
 	}
-	o := common{app: c.String("app"), channel: c.String("channel"), output: output,
+	o = common{app: c.String("app"), channel: c.String("channel"), output: output,
 		aws: awscfg.Options{Region: cliapp.String(c, "region", file.Region), Profile: c.String("profile"),
 			UserAgent: "bakehouse-deployctl/" + cliapp.Version()}}
-	if o.app == "" {
-		return common{}, cliapp.Usagef("missing --app NAME")
-	}
 	o.file, o.chef = file.Apps[o.app], file.Chef
-	if o.bucket = cliapp.String(c, "bucket", o.file.Bucket); o.bucket == "" {
-		return common{}, cliapp.Usagef("no bucket: give --bucket, or apps.%s.bucket in %s", o.app, path)
-	}
-	return o, nil
+	o.bucket = cliapp.String(c, "bucket", o.file.Bucket)
+	return o, path, nil
 }
 
 // needChannel falls back on the file's channel.

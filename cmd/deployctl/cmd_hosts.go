@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -35,7 +34,7 @@ func hostFlags() []cli.Flag {
 		&cli.StringFlag{Name: "query", Usage: "hosts that a Chef `SEARCH` finds, too, for example 'tags:blue'"},
 		&cli.StringSliceFlag{Name: "hosts", Usage: "these `HOSTS` alone: node names, instance ids or addresses, comma separated"},
 		&cli.StringFlag{Name: "zone", Usage: "hosts in availability `ZONE` alone"},
-		&cli.IntFlag{Name: "limit", Usage: "at most `N` hosts, the first by zone and instance id"},
+		&cli.IntFlag{Name: "limit", Usage: "at most `N` hosts, the first by zone and instance id", DefaultText: "all of them"},
 		&cli.BoolFlag{Name: "public", Usage: "reach hosts by their public address instead of the private one"},
 		&cli.BoolFlag{Name: "allow-empty", Usage: "no host to choose is no error"},
 	}, chefFlags()...)
@@ -63,8 +62,14 @@ func (d deps) hostsOf(c *cli.Context, o common) (hostOptions, error) {
 	h := hostOptions{common: o, chef: chefOf(c, o.chef), public: c.Bool("public"), allowEmpty: c.Bool("allow-empty")}
 	h.wish = deploy.Wish{Role: c.String("role"), Environment: cliapp.String(c, "environment", o.chef.Environment),
 		Query: c.String("query"), Only: c.StringSlice("hosts"), Zone: c.String("zone"), Limit: c.Int("limit")}
-	if h.wish.Limit < 0 {
-		return h, cliapp.Usagef("--limit %d: want 0 or more", h.wish.Limit)
+	// A script's empty variable must not mean the whole fleet.
+	if c.IsSet("limit") && h.wish.Limit < 1 {
+		return h, cliapp.Usagef("--limit %d: want 1 or more; without --limit it is all hosts", h.wish.Limit)
+	}
+	for flag, value := range map[string]string{"zone": h.wish.Zone, "query": h.wish.Query, "hosts": strings.Trim(strings.Join(h.wish.Only, ""), " ")} {
+		if c.IsSet(flag) && value == "" {
+			return h, cliapp.Usagef("--%s is empty: leave it out for all hosts", flag)
+		}
 	}
 	if h.wish.Role == "" && len(o.file.Roles) == 1 {
 		h.wish.Role = o.file.Roles[0]
@@ -81,7 +86,7 @@ func hostsCommand(d deps) *cli.Command {
 		Usage: "print the hosts that a rollout would reach, and why each other node is left out",
 		Description: "Hosts are Chef nodes of the role (and environment, and query) whose EC2 instance runs and, in an Auto Scaling group, is InService.\n" +
 			"Chef's list of nodes counts, not its search: what the search does not show is fetched, and the counts are compared. No host ends with code 4.",
-		Flags: slices.DeleteFunc(append(commonFlags(""), hostFlags()...), func(f cli.Flag) bool { return f.Names()[0] == "channel" }),
+		Flags: append(commonFlags(""), hostFlags()...),
 		Action: func(c *cli.Context) error {
 			if _, err := cliapp.Arguments(c); err != nil {
 				return err

@@ -49,7 +49,7 @@ func rolloutFlags() []cli.Flag {
 		&cli.StringFlag{Name: "wave", Value: "25%", Usage: "`AMOUNT` of hosts in each wave after it"},
 		&cli.BoolFlag{Name: "per-zone", Usage: "no wave spans two availability zones"},
 		&cli.StringFlag{Name: "max-unhealthy", Value: "0", Usage: "`AMOUNT` of failed hosts that does not stop the rollout"},
-		&cli.DurationFlag{Name: "pause", Usage: "`TIME` between two waves"},
+		&cli.DurationFlag{Name: "pause", Usage: "`TIME` between two waves", DefaultText: "none"},
 		&cli.IntFlag{Name: "parallel", Value: 50, Usage: "at most `N` hosts at a time"},
 		&cli.DurationFlag{Name: "host-timeout", Value: 5 * time.Minute, Usage: "`TIME` that one host has, a second try included"},
 		&cli.BoolFlag{Name: "no-rollback", Usage: "when too many hosts fail, stop and leave channel and hosts as they are"},
@@ -61,7 +61,7 @@ func rolloutFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "dry-run", Usage: "print the waves and change nothing"},
 		&cli.StringFlag{Name: "engine", Value: "ssh", EnvVars: []string{"BAKEHOUSE_ENGINE"}, Usage: "reach hosts by `ENGINE`: ssh, ssm (Run Command: no port, no key), refresh (replace the instances of their Auto Scaling groups), or pull (boot-agent follow on the hosts takes the waves by itself)"},
 		&cli.DurationFlag{Name: "claim-within", Value: 3 * time.Minute, Usage: "with --engine pull: `TIME` in which a host whose turn it is must take it"},
-		&cli.DurationFlag{Name: "deadline", Usage: "with --engine pull: `TIME` for the whole rollout (default: as long as it may take at worst)"},
+		&cli.DurationFlag{Name: "deadline", Usage: "with --engine pull: `TIME` for the whole rollout", DefaultText: "as long as it may take at worst"},
 		&cli.StringFlag{Name: "ssm-target", Usage: "with --engine ssm: after the canary, one command for all instances with `tag:NAME=VALUE`, spread by SSM itself (--parallel and --max-unhealthy are its limits)"},
 		&cli.StringFlag{Name: "launch-template-version", Usage: "with --engine refresh: move the groups to `VERSION` of their launch template (default: the one that they have)"},
 		&cli.StringFlag{Name: "ssh-user", Value: "ubuntu", EnvVars: []string{"BAKEHOUSE_SSH_USER"}, Usage: "log in to hosts as `USER`, who may sudo"},
@@ -135,7 +135,18 @@ func (d deps) rolloutOf(c *cli.Context) (o rolloutOptions, err error) {
 	if err := errors.Join(o.pullOf(c), o.tagOf(c)); err != nil {
 		return o, err
 	}
-	return o, o.checkGroups()
+	return o, errors.Join(o.checkLogin(c), o.checkGroups(c))
+}
+
+// checkLogin refuses what is for SSH alone; flags that stand in the environment
+// as well may be there for another rollout.
+func (o rolloutOptions) checkLogin(c *cli.Context) error {
+	for _, flag := range []string{"ssh-port", "jump-key", "jump-known-hosts"} {
+		if c.IsSet(flag) && o.login.engine != "ssh" {
+			return cliapp.Usagef("--%s is for --engine ssh", flag)
+		}
+	}
+	return nil
 }
 
 // check refuses flags that do not go together.
@@ -156,7 +167,7 @@ func (o rolloutOptions) check() error {
 }
 
 // checkGroups refuses what an instance refresh cannot do.
-func (o rolloutOptions) checkGroups() error {
+func (o rolloutOptions) checkGroups(c *cli.Context) error {
 	s := o.strategy
 	switch {
 	case o.login.engine != "refresh" && s.TemplateVersion != "":
@@ -169,6 +180,10 @@ func (o rolloutOptions) checkGroups() error {
 		return cliapp.Usagef("--engine refresh: the group itself registers its instances: leave --target-group out")
 	case s.PerZone:
 		return cliapp.Usagef("--engine refresh: Auto Scaling chooses the order: leave --per-zone out")
+	case c.IsSet("parallel") || c.IsSet("max-unhealthy") || c.IsSet("host-timeout"):
+		return cliapp.Usagef("--engine refresh: the group's own health checks decide: leave --parallel, --max-unhealthy and --host-timeout out, and watch an --alarm")
+	case c.IsSet("wave") && !s.Wave.Percent, c.IsSet("canary") && !s.Canary.Percent && s.Canary.N > 0:
+		return cliapp.Usagef("--engine refresh: Auto Scaling counts in percent: give --wave and --canary as 25%%")
 	case s.Wave.Percent && s.Wave.N == 0:
 		return cliapp.Usagef("--wave 0%%: an instance refresh of no instances")
 	}

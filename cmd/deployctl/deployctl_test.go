@@ -110,6 +110,9 @@ type bench struct {
 	alarms deploy.CloudWatch
 	tg     deploy.Balancers
 	answer string // typed at a terminal; empty: there is none
+
+	client  deploy.S3      // instead of the bucket
+	signals chan os.Signal // nil: nobody sends any
 }
 
 func newBench() *bench {
@@ -125,6 +128,9 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 			Getenv: func(string) string { return "" }},
 		s3: func(_ context.Context, o awscfg.Options) (deploy.S3, error) {
 			b.bucket.options = o
+			if b.client != nil {
+				return b.client, nil
+			}
 			return b.bucket, b.s3
 		},
 		alarms:    func(context.Context, awscfg.Options) (deploy.CloudWatch, error) { return b.alarms, nil },
@@ -147,7 +153,7 @@ func (b *bench) run(args ...string) (code int, stdout, stderr string) {
 		whoami:   func() string { return "ann@host" },
 		commit:   func(context.Context, string) string { return "c0ffee" },
 	}
-	code = cliapp.Run(context.Background(), d.Process, newApp(d), nil)
+	code = cliapp.Run(context.Background(), d.Process, newApp(d), b.signals)
 	return code, out.String(), errs.String()
 }
 

@@ -43,6 +43,8 @@ func gatesOf(c *cli.Context) (gateOptions, error) {
 		return o, cliapp.Usagef("%d times --alarm: want %d or fewer", len(o.alarms), maxAlarms)
 	case o.timeout <= 0:
 		return o, cliapp.Usagef("--gate-timeout %s: want more than 0", o.timeout)
+	case c.IsSet("gate-timeout") && !c.IsSet("gate"):
+		return o, cliapp.Usagef("--gate-timeout is for a command: give --gate, too")
 	case c.IsSet("gate") && strings.TrimSpace(o.command) == "":
 		return o, cliapp.Usagef("--gate: the command is empty")
 	}

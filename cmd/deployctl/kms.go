@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"bakehouse/internal/awscfg"
+	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -49,6 +50,9 @@ func connectKMS(ctx context.Context, o awscfg.Options) (keyService, error) {
 // its private half never leaves KMS.
 func kmsSigner(ctx context.Context, service keyService, id string) (*release.Signer, error) {
 	out, err := service.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &id})
+	if awserr.Code(err) == "NotFoundException" {
+		return nil, fault.Newf(fault.AWS, "correct --sign-key (apps.NAME.sign_key), or the region", "asking for the public half: %w", awsfault.Brief(err))
+	}
 	if err != nil {
 		return nil, awsfault.New("kms:GetPublicKey", "asking for the public half", err)
 	}

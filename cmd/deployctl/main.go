@@ -2,6 +2,8 @@
 package main
 
 import (
+	"io"
+	"log"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -10,5 +12,6 @@ import (
 )
 
 func main() {
+	log.SetOutput(io.Discard) // an interrupted upload writes there what its error says as well
 	os.Exit(cliapp.Main(func(p cliapp.Process) *cli.App { return newApp(realDeps(p)) }))
 }

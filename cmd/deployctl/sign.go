@@ -29,6 +29,11 @@ func (d deps) signing(c *cli.Context) (common, error) {
 	if err != nil {
 		return common{}, err
 	}
+	return d.withSigner(c, o)
+}
+
+// withSigner adds the signing key, where one is named.
+func (d deps) withSigner(c *cli.Context, o common) (_ common, err error) {
 	where := cliapp.String(c, "sign-key", o.file.SignKey)
 	if where == "" {
 		return o, nil
@@ -91,12 +96,15 @@ func publicKeyCommand(d deps) *cli.Command {
 			if _, err := cliapp.Arguments(c); err != nil {
 				return err
 			}
-			o, err := d.signing(c)
+			o, _, err := d.settingsOf(c) // a key has no bucket, and no app where it is named
+			if err == nil {
+				o, err = d.withSigner(c, o)
+			}
 			if err != nil {
 				return err
 			}
 			if o.signer == nil {
-				return cliapp.Usagef("no signing key: give --sign-key, or apps.%s.sign_key in the configuration", o.app)
+				return cliapp.Usagef("no signing key: give --sign-key, or --app NAME and apps.NAME.sign_key in the configuration")
 			}
 			if o.output == cliapp.JSON {
 				return printJSON(d.Stdout, map[string]string{"public_key": o.signer.Public().String(), "key": string(o.signer.Public().ID())})

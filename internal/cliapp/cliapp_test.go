@@ -26,7 +26,7 @@ type ran struct {
 // nested one; act is what fail does.
 func tool(seen *string, act cli.ActionFunc) *cli.App {
 	flags := func() []cli.Flag {
-		return []cli.Flag{&cli.StringFlag{Name: "app"}, &cli.IntFlag{Name: "keep"}, &cli.BoolFlag{Name: "force"}, OutputFlag()}
+		return []cli.Flag{&cli.StringFlag{Name: "app"}, &cli.IntFlag{Name: "keep"}, &cli.BoolFlag{Name: "force"}, &cli.DurationFlag{Name: "wait"}, OutputFlag()}
 	}
 	push := func(c *cli.Context) error {
 		args, err := Arguments(c, "DIR", "[NOTE]")
@@ -85,7 +85,9 @@ func TestUsageErrorsAreShortAndClear(t *testing.T) {
 		{"key pull", `unknown command "pull"`},
 		{"--ap x", "unknown flag --ap"},
 		{"push --forca", "unknown flag --forca; did you mean --force?"},
-		{"push dir --keep many", `invalid value "many" for flag --keep`},
+		{"push dir --keep many", `invalid value "many" for flag --keep: want a whole number`},
+		{"push dir --force=perhaps", `invalid boolean value "perhaps" for --force: want true or false`},
+		{"push dir --wait 5", `invalid value "5" for flag --wait: want a time such as 30s or 5m`},
 		{"push dir --app", "flag needs an argument: --app"},
 		{"push", "missing argument DIR"},
 		{"push a b c", `unexpected argument "c"`},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -58,9 +59,32 @@ func usageError(c *cli.Context, flags []cli.Flag, err error) error {
 			text += "; did you mean " + s + "?"
 		}
 	} else {
-		text = flagName().ReplaceAllString(text, "$1--$2")
+		text = wanted(flags, flagName().ReplaceAllString(text, "$1--$2"))
 	}
 	return withHelp(c, Usagef("%s", text))
+}
+
+// wanted says what a flag takes where the flag package says "parse error" alone.
+func wanted(flags []cli.Flag, text string) string {
+	head, ok := strings.CutSuffix(text, ": parse error")
+	if !ok {
+		return text
+	}
+	_, name, _ := strings.Cut(head, " --")
+	for _, f := range flags {
+		if !slices.Contains(f.Names(), name) {
+			continue
+		}
+		switch f.(type) {
+		case *cli.DurationFlag:
+			return head + ": want a time such as 30s or 5m"
+		case *cli.IntFlag, *cli.Int64Flag:
+			return head + ": want a whole number"
+		case *cli.BoolFlag:
+			return head + ": want true or false"
+		}
+	}
+	return text
 }
 
 func dashed(name string) string {
