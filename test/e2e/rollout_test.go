@@ -160,10 +160,16 @@ func pushed(t *testing.T, note string, broken bool) string {
 	return o.LastLine()
 }
 
-// liveBuild is the build of the channel.
+// liveBuild is the build of the channel production.
 func liveBuild(t *testing.T) string {
 	t.Helper()
-	o, err := s.world.Run(deadline(t, 30*time.Second), story.Tool{Name: "deployctl", Args: []string{"show", "--config", s.world.Config, "--app", "web", "--channel", "production", "-o", "json"}})
+	return builtOn(t, "production")
+}
+
+// builtOn is the build that a channel points at.
+func builtOn(t *testing.T, channel string) string {
+	t.Helper()
+	o, err := s.world.Run(deadline(t, 30*time.Second), story.Tool{Name: "deployctl", Args: []string{"show", "--config", s.world.Config, "--app", "web", "--channel", channel, "-o", "json"}})
 	if err != nil || o.Code != 0 {
 		t.Fatalf("asking for the live build: %v\n%s", err, o.Stderr)
 	}

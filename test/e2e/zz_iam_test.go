@@ -64,12 +64,10 @@ func unrecorded() map[string]map[string]string {
 			"secretsmanager:GetSecretValue": "only with --chef-key secretsmanager:NAME, which the Parameter Store asks for in the broker's name; the lab's key is a parameter",
 		},
 		"deployctl": {
-			"s3:DeleteObject":                     "only when gc finds a build that is old enough, which no build of this suite is",
-			"ssm:CancelCommand":                   "only when a rollout by Run Command is interrupted",
-			"autoscaling:CancelInstanceRefresh":   "only when a rollout with --engine refresh goes back without a version of the template, or is aborted",
-			"autoscaling:RollbackInstanceRefresh": "only when a rollout with --engine refresh and --launch-template-version goes back",
-			"kms:GetPublicKey":                    "only with a signing key in KMS; the emulator has no Ed25519 keys",
-			"kms:Sign":                            "only with a signing key in KMS",
+			"s3:DeleteObject":   "only when gc finds a build that is old enough, which no build of this suite is",
+			"ssm:CancelCommand": "only when a rollout by Run Command is interrupted",
+			"kms:GetPublicKey":  "only with a signing key in KMS; the emulator has no Ed25519 keys",
+			"kms:Sign":          "only with a signing key in KMS",
 		},
 	}
 }
