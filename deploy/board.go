@@ -40,18 +40,19 @@ type counter struct {
 	good, bad int
 	start     time.Time
 
-	place  map[*HostRun]int // index into signs
+	place  map[*HostRun]int // index into signs and was
 	signs  []Sign
-	rest   int    // hosts of later waves
-	then   string // the later waves, in words
-	latest string // failure
+	was    []HostState // before the wave
+	rest   int         // hosts of later waves
+	then   string      // the later waves, in words
+	latest string      // failure
 }
 
 func (x *Executor) begin(r *Rollout, name string, hosts []*HostRun) *counter {
 	x.Board.StepStarted(name)
 	c := &counter{x: x, name: name, total: len(hosts), start: x.Clock.Now(), place: map[*HostRun]int{}, signs: make([]Sign, len(hosts))}
 	for i, h := range hosts {
-		c.place[h] = i
+		c.place[h], c.was = i, append(c.was, h.State)
 	}
 	if r.Phase == Rolling {
 		c.rest, c.then = r.after(name)

@@ -194,17 +194,13 @@ func (x *Executor) each(ctx context.Context, r *Rollout, hosts []*HostRun, b *co
 	for _, h := range hosts {
 		g.Go(func() error {
 			x.mu.Lock()
-			halt := ctx.Err() != nil || stop() != ""
-			if halt && r.Phase != RollingBack {
-				h.State = Pending
-			}
-			if !halt {
-				b.begun(h)
-			}
-			x.mu.Unlock()
-			if halt {
+			if ctx.Err() != nil || stop() != "" {
+				h.State = b.was[b.place[h]] // one that a dead operator began may have been touched
+				x.mu.Unlock()
 				return nil
 			}
+			b.begun(h)
+			x.mu.Unlock()
 			start := x.Clock.Now()
 			err := x.one(ctx, h.Host, want, r.Strategy.HostTimeout)
 			x.mu.Lock()
@@ -240,7 +236,8 @@ func (x *Executor) one(ctx context.Context, h Host, want release.ID, limit time.
 }
 
 // back swaps the channel back and has the touched hosts deploy again, and those
-// that came meanwhile and may have booted with the bad build.
+// that came meanwhile and may have booted with the bad build. Where these cannot
+// be listed, the touched ones go back all the same, and the rollout stays open.
 func (x *Executor) back(ctx context.Context, r *Rollout) error {
 	x.Board.Info("stopped: " + r.Reason)
 	ours, err := x.Back(ctx, r)
@@ -260,10 +257,7 @@ func (x *Executor) back(ctx context.Context, r *Rollout) error {
 		}
 		return x.finish(ctx, r, RolledBack, r.leftover())
 	}
-	fresh, err := x.newcomers(ctx, r)
-	if err != nil {
-		return fmt.Errorf("rolling back: %w", err)
-	}
+	fresh, unlisted := x.newcomers(ctx, r)
 	if len(fresh) > 0 {
 		w := wave("newcomers", fresh)
 		for i := range w.Hosts {
@@ -281,6 +275,9 @@ func (x *Executor) back(ctx context.Context, r *Rollout) error {
 	never := func() string { return "" }
 	err = x.each(ctx, r, touched, b, restore, never)
 	b.done(err)
+	if err == nil && unlisted != nil {
+		err = fault.Newf(fault.Leftover, "deployctl rollout --resume "+r.ID, "rolling back: looking for hosts that came meanwhile: %w; stopped because %s", unlisted, r.Reason)
+	}
 	if err != nil {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
 		defer cancel()
