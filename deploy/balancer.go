@@ -30,7 +30,7 @@ type Target struct {
 }
 
 // balancerLook is the pause between two looks at a target's health, and
-// giveBackTime what a host has to be registered again after an interrupt.
+// giveBackTime what a host has to be registered again, also after an interrupt.
 const (
 	balancerLook = 2 * time.Second
 	giveBackTime = 30 * time.Second
@@ -56,12 +56,9 @@ func (b Balanced) Deploy(ctx context.Context, h Host) (release.ID, error) {
 		return b.Engine.Deploy(ctx, h)
 	}
 	build, err := b.without(ctx, h)
-	back := ctx
-	if ctx.Err() != nil { // nobody else would put it back
-		var cancel context.CancelFunc
-		back, cancel = context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
-		defer cancel()
-	}
+	// Nobody else would put it back, so it is done whatever ends the host's time.
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
+	defer cancel()
 	if rerr := b.register(back, h); rerr != nil {
 		return build, errors.Join(err, rerr)
 	}
@@ -94,14 +91,15 @@ func (b Balanced) without(ctx context.Context, h Host) (release.ID, error) {
 	return b.Engine.Deploy(ctx, h)
 }
 
+// register puts h back into all its groups: one that refuses does not keep the
+// others from it.
 func (b Balanced) register(ctx context.Context, h Host) error {
+	var failed error
 	for _, t := range h.Targets {
 		_, err := b.API.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: aws.String(t.Group), Targets: t.of(h)})
-		if err != nil {
-			return awsfault.New("elasticloadbalancing:RegisterTargets", "putting "+h.Instance+" back into its target group", err)
-		}
+		failed = errors.Join(failed, awsfault.New("elasticloadbalancing:RegisterTargets", "putting "+h.Instance+" back into its target group", err))
 	}
-	return nil
+	return failed
 }
 
 // healthy waits until every group finds h healthy. A group that no load
