@@ -152,6 +152,23 @@ func (a Alarms) states(ctx context.Context) (map[string]types.StateValue, error)
 	return states, nil
 }
 
+// gateLinger is how long the output of a command that has ended is waited for:
+// what it left running may hold the pipe.
+const gateLinger = 2 * time.Second
+
+// maxSaid is how much of a command's output is kept, in bytes.
+const maxSaid = 16 << 10
+
+// lastBytes keeps the end of what is written to it.
+type lastBytes struct{ b []byte }
+
+func (l *lastBytes) Write(p []byte) (int, error) {
+	if l.b = append(l.b, p...); len(l.b) > 2*maxSaid {
+		l.b = append(l.b[:0], l.b[len(l.b)-maxSaid:]...)
+	}
+	return len(p), nil
+}
+
 // Command is a gate: a shell command on the operator's machine that must end
 // with 0. It is told where the rollout stands by BAKEHOUSE_ variables.
 type Command struct {
@@ -175,13 +192,19 @@ func (c Command) Ask(ctx context.Context, r *Rollout, wave string) (string, erro
 	// What the shell started must end with it, or the pipe stays open.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	out, err := cmd.CombinedOutput()
-	if err == nil {
+	cmd.WaitDelay = gateLinger
+	var said lastBytes
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = cmd.Cancel() // what it left running ends, too
+	}
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // it said yes, and left something running
 		return "", nil
 	}
 	if limit.Err() != nil && ctx.Err() == nil {
 		return fmt.Sprintf("the gate %q did not end within %s", c.Script, c.Timeout), nil
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	lines := strings.Split(strings.TrimSpace(string(said.b)), "\n")
 	return strings.TrimSuffix(fmt.Sprintf("the gate %q says no (%v): %s", c.Script, err, lines[len(lines)-1]), ": "), nil
 }

@@ -155,3 +155,28 @@ func TestCommandGate(t *testing.T) {
 		}
 	}
 }
+
+func TestAGateThatLeavesSomethingBehindStillAnswers(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for script, want := range map[string]string{"sleep 120 & exit 0": "", "echo no; sleep 120 & exit 1": "says no (exit status 1): no"} {
+		why, err := Command{Script: script, Env: []string{"PATH=/usr/bin:/bin"}, Timeout: time.Minute}.Ask(ctx, planned(nil, Strategy{}), "canary")
+		if err != nil || !strings.Contains(why, want) || want == "" && why != "" || ctx.Err() != nil {
+			t.Errorf("%s: %q, %v, %v; want %q", script, why, err, ctx.Err(), want)
+		}
+	}
+}
+
+func TestAGateThatPrintsWithoutEndIsNotKept(t *testing.T) {
+	t.Parallel()
+	var kept lastBytes
+	for range 1000 {
+		if n, err := kept.Write([]byte(strings.Repeat("x", 999) + "\n")); n != 1000 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if len(kept.b) > 2*maxSaid || !strings.HasSuffix(string(kept.b), "xx\n") {
+		t.Errorf("%d bytes of a gate's words are kept", len(kept.b))
+	}
+}
