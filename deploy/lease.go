@@ -134,11 +134,14 @@ func (l *Lease) Hold(ctx context.Context) context.Context {
 				return
 			case <-tick.C:
 			}
-			err := l.renew(ctx)
+			// One call that hangs leaves time for another; none outlives the lease.
+			once, stop := context.WithTimeout(ctx, min(LeaseTime/3, LeaseTime-time.Since(good)))
+			err := l.renew(once)
+			stop()
 			switch {
 			case err == nil:
 				good = time.Now()
-			case errors.Is(err, errTaken), time.Since(good) > LeaseTime:
+			case errors.Is(err, errTaken), time.Since(good) >= LeaseTime:
 				cancel(fault.New(fault.Check, "deployctl rollout --resume "+l.holder.Rollout, errLeaseLost))
 				return
 			}

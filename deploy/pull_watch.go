@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
@@ -260,7 +261,7 @@ func (w *pulling) settle(h *HostRun, st waves.Standing, said waves.Result) {
 // clean makes one line of what a host says; a host is not trusted with more.
 func clean(text, empty string) string {
 	const most = 500
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+	text = strings.TrimSpace(strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, ""), unicode.IsControl), " "))
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}

@@ -92,13 +92,14 @@ func (q quiet) Unwrap() error { return q.error }
 
 // lastError finds the agent's error line; what follows it is the next step.
 func lastError(stderr string) string {
+	const silent = "it said nothing"
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
 		if _, text, ok := strings.Cut(lines[i], "boot-agent: error: "); ok {
-			return strings.TrimSpace(text)
+			return clean(text, silent)
 		}
 	}
-	return strings.TrimSpace(lines[len(lines)-1])
+	return clean(lines[len(lines)-1], silent)
 }
 
 // limited is a writer with an end.

@@ -212,3 +212,16 @@ func TestAFleetOfAThousandIsRolledInBoundedWaves(t *testing.T) {
 		t.Errorf("a bad canary: %v, %v, %d hosts were touched, want 5", err, r.Counts(), len(s.commands))
 	}
 }
+
+func TestWhatAHostSaysIsOneLineWithoutTerminalCodes(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"fetching\nboot-agent: error: \x1b[2Jgone\rfine\n  next: look\n": "[2Jgone fine",
+		"\x07\x9b31mpanic\n": "31mpanic",
+		"":                   "it said nothing",
+	} {
+		if got := lastError(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
