@@ -177,14 +177,7 @@ func (s *session) lastWord() string {
 			best = line
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	const most = 300
-	if len(best) > most {
-		best = best[:most] + "…"
-	}
-	return ": " + best
+	return lastLine(best)
 }
 
 // openLog opens the converge log for appending.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +116,7 @@ func (s *session) probeTCP(ctx context.Context) error {
 
 // probeCommand wants exit code 0.
 func (s *session) probeCommand(ctx context.Context) error {
-	var out bytes.Buffer
+	var out lastBytes // it may print for as long as it runs
 	err := s.inUnit(ctx, task{name: "health", dir: Layout{Root: s.conf.App.Root}.Current(), args: []string{"/bin/sh", "-c", s.conf.App.Health.Command}, limit: oneProbe, out: &out})
 	var exit *ExitError
 	if errors.As(err, &exit) {

@@ -31,6 +31,7 @@ const (
 
 const (
 	hookLogDir         = "/var/log/bakehouse/hooks"
+	hookLogCap         = 8 << 20 // bytes that one run adds; what a hook prints beyond is dropped
 	defaultHookTimeout = time.Minute
 )
 
@@ -52,11 +53,9 @@ func (s *session) hook(ctx context.Context, name string, build release.ID) error
 		limit = defaultHookTimeout
 	}
 	began, tail := s.deps.Clock.Now(), &lastBytes{}
-	err = s.inUnit(ctx, task{name: "hook-" + name, dir: dir, args: []string{file}, limit: limit, out: io.MultiWriter(log, tail),
+	err = s.inUnit(ctx, task{name: "hook-" + name, dir: dir, args: []string{file}, limit: limit, out: tee{&bounded{log, hookLogCap}, tail},
 		env: []string{"BAKEHOUSE_APP=" + s.conf.App.Name, "BAKEHOUSE_BUILD=" + string(build), "BAKEHOUSE_LAST_GOOD=" + s.j.LastGood}})
-	if cerr := log.Close(); err == nil {
-		err = cerr
-	}
+	_ = log.Close() // as in a Chef run: a log that is short is no verdict on the build
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return err
@@ -81,6 +80,22 @@ func (s *session) hookLog(name string, build release.ID) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// bounded writes no more than left bytes, and drops what comes after.
+type bounded struct {
+	w    io.Writer
+	left int
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	part := p[:min(len(p), b.left)]
+	b.left -= len(part)
+	if _, err := b.w.Write(part); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // lastBytes keeps the end of what is written to it.

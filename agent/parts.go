@@ -29,6 +29,9 @@ type copied struct {
 	err  error
 }
 
+// errBeaten ends the copy of a part that was whole after the other one.
+var errBeaten = errors.New("the other copy was whole first")
+
 // transfer is one run of copyTo. All but workers' goroutines run in one.
 type transfer struct {
 	download
@@ -71,6 +74,9 @@ func (t *transfer) ask(ctx context.Context, p *part, buf []byte) {
 		if err == nil && p.won.CompareAndSwap(false, true) {
 			p.done <- copied{buf: buf, took: time.Since(began)}
 			return
+		}
+		if err == nil {
+			err = errBeaten // it may be heard before the winner, and must not pass for it
 		}
 		t.free <- buf[:cap(buf)]
 		p.done <- copied{err: err}
@@ -169,6 +175,9 @@ func (t *transfer) attempt(ctx context.Context, r *Range, buf []byte) (n int, er
 			what, r.Bucket, r.Key, whole.Size, t.what.Size)
 	}
 	if r.ETag == "" {
+		if whole.ETag == "" {
+			return 0, finalError{fmt.Errorf("reading s3://%s/%s: the answer has no ETag to pin the other parts to", r.Bucket, r.Key)}
+		}
 		r.ETag = whole.ETag
 		t.tag <- whole.ETag // of the first part alone, so there is room
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"bakehouse/internal/fault"
 )
@@ -160,8 +161,24 @@ func (s *session) lastWords(ctx context.Context) string {
 // lastLine returns ": " and the last line of a program's output, or nothing.
 func lastLine(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if last := lines[len(lines)-1]; last != "" {
+	if last := brief(lines[len(lines)-1]); last != "" {
 		return ": " + last
 	}
 	return ""
+}
+
+// brief makes what a program printed fit for one line of an error, which goes
+// to consoles, the journal and the node: cut, and without control characters.
+func brief(line string) string {
+	line = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.TrimSpace(line))
+	const most = 300
+	if len(line) > most {
+		line = strings.ToValidUTF8(line[:most], "") + "…"
+	}
+	return line
 }
