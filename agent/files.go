@@ -19,7 +19,7 @@ const tmpMark = ".tmp-"
 // the directory. After a crash at any point path is the old or the new file.
 func writeFile(path string, content []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := mkdirAll(dir); err != nil {
 		return err
 	}
 	tmp := filepath.Join(dir, tmpMark+filepath.Base(path))
