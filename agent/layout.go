@@ -51,18 +51,31 @@ func (l Layout) Has(id release.ID) bool {
 	return err == nil && strings.TrimSpace(string(b)) == string(id)
 }
 
-// prepare makes the directories and removes what a killed run left. It reports
-// whether it made shared.
-func (l Layout) prepare() (newShared bool, err error) {
-	if _, err := os.Stat(l.Shared()); errors.Is(err, fs.ErrNotExist) {
-		newShared = true
+// prepare removes what a killed run left and makes the directories. A new
+// shared has its owner, by own, before it has its name: once it is there it is
+// the app's own, and nobody looks at its owner again.
+func (l Layout) prepare(own func(dir string) error) error {
+	if err := mkdirAll(l.Releases()); err != nil {
+		return fmt.Errorf("making %s: %w", l.Releases(), onDisk(err))
 	}
-	for _, dir := range []string{l.Releases(), l.Shared()} {
-		if err := mkdirAll(dir); err != nil {
-			return false, fmt.Errorf("making %s: %w", dir, onDisk(err))
-		}
+	if err := errors.Join(removeTemps(l.Releases()), removeTemps(l.Root)); err != nil {
+		return err
 	}
-	return newShared, errors.Join(removeTemps(l.Releases()), removeTemps(l.Root))
+	if _, err := os.Stat(l.Shared()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp := filepath.Join(l.Root, tmpMark+"shared")
+	if err := os.Mkdir(tmp, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", l.Shared(), onDisk(err))
+	}
+	if err := own(tmp); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	err := os.Rename(tmp, l.Shared())
+	if err == nil {
+		err = syncDir(l.Root)
+	}
+	return wrap("making "+l.Shared(), onDisk(err))
 }
 
 // place turns the unpacked tree at tmp into the release id. The caller has
@@ -86,7 +99,7 @@ func (l Layout) switchTo(id release.ID, now time.Time) error {
 		return fmt.Errorf("marking release %s as used: %w", id.Short(), err)
 	}
 	if l.Live() == id {
-		return nil
+		return syncDir(l.Root) // whoever switched may have been killed before this
 	}
 	if info, err := os.Lstat(l.Current()); err == nil && info.Mode()&fs.ModeSymlink == 0 {
 		return fmt.Errorf("switching to release %s: %s is not a link", id.Short(), l.Current())

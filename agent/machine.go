@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,10 +126,28 @@ func (Filesystem) Chown(dir, name string) error {
 	if err := errors.Join(uerr, gerr); err != nil {
 		return fmt.Errorf("reading the ids of user %s: %w", name, err)
 	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
+	return eachInside(dir, func(path string) error { return os.Lchown(path, uid, gid) })
+}
+
+// eachInside calls do for everything below dir and for dir, a directory after
+// all that is in it. So whoever is given a directory with do can put nothing, a
+// link least of all, in the way of what is still to come.
+func eachInside(dir string, do func(path string) error) error {
+	var dirs []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
+		case d.IsDir():
+			dirs = append(dirs, path)
+			return nil
 		}
-		return os.Lchown(path, uid, gid)
+		return do(path)
 	})
+	for _, d := range slices.Backward(dirs) {
+		if err == nil {
+			err = do(d)
+		}
+	}
+	return err
 }

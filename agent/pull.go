@@ -31,14 +31,8 @@ func (s *session) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	newShared, err := lay.prepare()
-	if err != nil {
+	if err := lay.prepare(s.own); err != nil {
 		return err
-	}
-	if newShared && app.Owner != "" {
-		if err := s.own(lay.Shared()); err != nil {
-			return err
-		}
 	}
 	build, err := s.latest(ctx)
 	if err != nil {
@@ -94,8 +88,13 @@ func (s *session) activate(ctx context.Context, lay Layout, build release.ID) er
 	if keep <= 0 {
 		keep = defaultKeep
 	}
-	return lay.prune(retention{count: keep, bytes: s.conf.App.KeepBytes, busy: s.deps.Disk.Busy,
-		spare: []release.ID{build, before, release.ID(s.j.LastGood)}})
+	if err := lay.prune(retention{count: keep, bytes: s.conf.App.KeepBytes, busy: s.deps.Disk.Busy,
+		spare: []release.ID{build, before, release.ID(s.j.LastGood)}}); err != nil {
+		// The new build is live by now: it has to be started, and the next deploy
+		// prunes again.
+		s.deps.Events.Note(err.Error())
+	}
+	return nil
 }
 
 // storeFault gives an error of S3 a kind where it has none. A time-out of one
@@ -232,10 +231,8 @@ func (s *session) fetchInto(ctx context.Context, store Store, tmp string, m rele
 	if err := os.Chmod(tmp, 0o755); err != nil { // MkdirTemp made it 0700
 		return fmt.Errorf("opening the release to its readers: %w", err)
 	}
-	if s.conf.App.Owner != "" {
-		if err := s.own(tmp); err != nil {
-			return err
-		}
+	if err := s.own(tmp); err != nil {
+		return err
 	}
 	// Unpack has stored the data; what came after it are entries of tmp and
 	// inodes, which the file system's journal keeps in order with the rename.
@@ -245,8 +242,11 @@ func (s *session) fetchInto(ctx context.Context, store Store, tmp string, m rele
 	return s.reached(Unpacked)
 }
 
-// own gives dir to the app's user.
+// own gives dir to the app's user, where it has one.
 func (s *session) own(dir string) error {
+	if s.conf.App.Owner == "" {
+		return nil
+	}
 	if err := s.deps.Disk.Chown(dir, s.conf.App.Owner); err != nil {
 		return fault.New(fault.Check, "make user "+s.conf.App.Owner+" in role "+s.conf.Role+", or correct the app's owner in bakehouse.yaml",
 			fmt.Errorf("giving %s to user %s: %w", dir, s.conf.App.Owner, err))

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,7 +38,9 @@ func (s *session) rollBack(ctx context.Context, verdict error) error {
 	s.j.Refused = slices.DeleteFunc(s.j.Refused, func(r Refusal) bool { return r.Build == bad })
 	s.j.Refused = append(s.j.Refused, Refusal{bad, began, verdict.Error(), good})
 	if err := s.save(); err != nil {
-		return errors.Join(verdict, err)
+		// On a full disk, say: a good build that serves is worth more than the
+		// note that would let a killed run find the way back.
+		verdict = fmt.Errorf("%w; %w", verdict, err)
 	}
 	if err := s.reached(BuildRefused); err != nil {
 		return err
