@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
@@ -25,9 +29,13 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 	if err := mkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("making %s: %w", dir, onDisk(err))
 	}
-	f, err := os.OpenFile(a.path(agentconf.StateDir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	// Who can open a file can lock it, and so bar every deploy: root alone may.
+	f, err := os.OpenFile(a.path(agentconf.StateDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", onDisk(err))
+	}
+	if err := f.Chmod(0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("closing the lock to others: %w", onDisk(err)), f.Close())
 	}
 	deadline, over := a.deps.Clock.Now().Add(lockWait), func() {}
 	defer func() { over() }()
@@ -62,9 +70,29 @@ func letGo(f *os.File) {
 // locked says whether a run is at work. It never waits.
 func locked(path string) bool {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return listed(path)
+	}
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
+// listed is locked for those who may not open the file: /proc/locks shows who
+// holds what, by device and inode, to everybody (proc_locks(5)).
+func listed(path string) bool {
+	var st unix.Stat_t
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil || unix.Stat(path, &st) != nil {
+		return false
+	}
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	for line := range strings.Lines(string(locks)) {
+		if f := strings.Fields(line); len(f) > 5 && f[1] == "FLOCK" && f[3] == "WRITE" && f[5] == file {
+			return true
+		}
+	}
+	return false
 }

@@ -49,6 +49,8 @@ type Listing struct {
 
 // Read implements Papers.
 func (o *objects) Read(ctx context.Context, bucket, key string, old Paper, limit int64) (Paper, error) {
+	ctx, cancel := context.WithTimeout(ctx, smallTime)
+	defer cancel()
 	in := &s3.GetObjectInput{Bucket: &bucket, Key: &key}
 	if old.ETag != "" {
 		in.IfNoneMatch = &old.ETag
@@ -76,7 +78,9 @@ func (o *objects) List(ctx context.Context, bucket, prefix string) (Listing, err
 	l := Listing{Written: map[string]time.Time{}}
 	in := &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix}
 	for {
-		out, err := o.s3.ListObjectsV2(ctx, in)
+		page, cancel := context.WithTimeout(ctx, smallTime)
+		out, err := o.s3.ListObjectsV2(page, in)
+		cancel()
 		if awserr.IsAuth(err) {
 			return Listing{}, fault.New(fault.AWS, "give the instance profile s3:ListBucket on the bucket for s3:prefix "+prefix, fmt.Errorf("listing s3://%s/%s: %w", bucket, prefix, terse(err)))
 		}
@@ -100,6 +104,8 @@ func (o *objects) List(ctx context.Context, bucket, prefix string) (Listing, err
 
 // Write implements Papers.
 func (o *objects) Write(ctx context.Context, bucket, key, etag string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, smallTime)
+	defer cancel()
 	in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"), ChecksumAlgorithm: types.ChecksumAlgorithmSha256}
 	if etag == "" {
 		in.IfNoneMatch = aws.String("*")

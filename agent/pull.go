@@ -21,6 +21,10 @@ const (
 	// spareBytes is what an unpacked release leaves free beyond its own size:
 	// directories, the journal, logs.
 	spareBytes = 16 << 20
+	// smallTime is how long a small object may take, its body included: no
+	// time-out of the client looks at a connection that falls silent after the
+	// header. A part of an artefact has its own watch.
+	smallTime = 30 * time.Second
 )
 
 // pull brings the channel's build on disk and switches current to it.
@@ -170,6 +174,8 @@ func (s *session) manifest(ctx context.Context, store Store, build release.ID) (
 
 // document reads a small object whole.
 func (s *session) document(ctx context.Context, store Store, key string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, smallTime)
+	defer cancel()
 	r, err := store.Open(ctx, s.conf.App.Bucket, key)
 	if err != nil {
 		return nil, err
