@@ -170,7 +170,7 @@ func (h *herd) bad(t *testing.T, good string) {
 	h.becomes(t, good, time.Minute)
 }
 
-// mortal has a guest die with its claim, in a rollout that bears with one.
+// mortal has a guest die before its turn, in a rollout that bears with one.
 func (h *herd) mortal(t *testing.T) {
 	t.Helper()
 	build := pushed(t, "herd-3", false)

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,19 @@ type row struct {
 	took  time.Duration
 	cpu   time.Duration // of the client's side
 	peak  peak
+
+	least, most time.Duration // of several rounds
+}
+
+// median is the round in the middle by time, with the peaks of all of them.
+func median(rounds []row) row {
+	slices.SortFunc(rounds, func(a, b row) int { return cmp.Compare(a.took, b.took) })
+	m := rounds[len(rounds)/2]
+	m.least, m.most = rounds[0].took, rounds[len(rounds)-1].took
+	for _, r := range rounds {
+		m.peak = peak{max(m.peak.memory, r.peak.memory), max(m.peak.sockets, r.peak.sockets), max(m.peak.processes, r.peak.processes)}
+	}
+	return m
 }
 
 // ideal is what the latency alone costs: each wave in rounds of parallel hosts.
@@ -38,12 +53,12 @@ func (o options) ideal() time.Duration {
 
 func table(rows []row, o options) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d hosts, %d at a time, each of which takes %s; deployctl in waves of %d %%.\n\n", o.hosts, o.parallel, o.latency, o.wave)
+	fmt.Fprintf(&b, "%d hosts, %d at a time, each of which takes %s; deployctl in waves of %d %%. Median of %d rounds by turns, and the quickest and slowest of them.\n\n", o.hosts, o.parallel, o.latency, o.wave, o.rounds)
 	fmt.Fprintln(&b, "| what | seconds | hosts/s | of the ideal | client's CPU, s | peak memory, MiB | sockets | processes |\n|---|---:|---:|---:|---:|---:|---:|---:|")
 	ideal := o.ideal()
 	fmt.Fprintf(&b, "| ideal: latency × rounds | %.1f | %.1f | 100 %% | – | – | – | – |\n", ideal.Seconds(), float64(o.hosts)/ideal.Seconds())
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.0f %% | %.1f | %d | %d | %d |\n", r.what, r.took.Seconds(), float64(r.hosts)/r.took.Seconds(), 100*ideal.Seconds()/r.took.Seconds(),
+		fmt.Fprintf(&b, "| %s | %.1f (%.1f–%.1f) | %.1f | %.0f %% | %.1f | %d | %d | %d |\n", r.what, r.took.Seconds(), r.least.Seconds(), r.most.Seconds(), float64(r.hosts)/r.took.Seconds(), 100*ideal.Seconds()/r.took.Seconds(),
 			r.cpu.Seconds(), r.peak.memory/1024, r.peak.sockets, r.peak.processes)
 	}
 	return b.String()
