@@ -23,7 +23,8 @@ type BalanceView struct {
 type BalanceCount struct {
 	InService int // serving, and not about to leave
 	Starting  int // launched, not yet in service
-	Leaving   int // still there, but under an interruption or rebalance notice, unhealthy, or terminating
+	Leaving   int // still there, but under an interruption notice, unhealthy, or terminating
+	AtRisk    int // of InService: EC2 recommends to replace them
 }
 
 // BalanceRule says how soon a decision follows what it sees.
@@ -33,6 +34,9 @@ type BalanceRule struct {
 	// Grace is how long the spot group may take to begin the launches for a
 	// target that has risen. What it has lost is replaced without a grace.
 	Grace time.Duration
+	// Early counts units at risk as lost already, so that others are there
+	// before they go. They still serve, and TotalMax still counts them.
+	Early bool
 }
 
 // The rule of the commands. The hold stays below the 15 minutes after which
@@ -59,6 +63,9 @@ type BalanceDecision struct {
 	Size    int
 	Reasons []string
 	State   BalanceState
+	// Due is when the same view would be decided differently, as a hold or a
+	// grace is over by then; zero when it never would be.
+	Due time.Time
 }
 
 // BalanceDecide says how large the backstop group should be: the base, and
@@ -69,11 +76,15 @@ type BalanceDecision struct {
 // serves in their place. A ceiling below Min gives Min.
 //
 // Spot units that are starting count against going up (an on-demand instance
-// started now would come later) but not for going down.
+// started now would come later) but not for going down. Units at risk are told
+// of, and count as missing where the rule says so.
 func BalanceDecide(v BalanceView, rule BalanceRule, prior BalanceState) BalanceDecision {
 	d := BalanceDecision{Size: v.Desired, State: prior}
 	target := d.covered(v, rule)
 	missing := target - v.Spot.InService
+	if rule.Early {
+		missing += v.Spot.AtRisk
+	}
 	high := v.bound(missing)
 	low := v.bound(missing - v.Spot.Starting)
 	d.Reasons = append(d.Reasons, v.describe())
@@ -111,6 +122,7 @@ func (d *BalanceDecision) covered(v BalanceView, rule BalanceRule) int {
 		s.Covered, s.Grew = v.Target, time.Time{}
 		return v.Target
 	}
+	d.due(s.Grew.Add(rule.Grace))
 	d.Reasons = append(d.Reasons, fmt.Sprintf("the target has risen from %d to %d; the spot group has until %s to launch for it",
 		s.Covered, v.Target, s.Grew.Add(rule.Grace).Format(time.TimeOnly)))
 	return s.Covered
@@ -124,6 +136,7 @@ func (d *BalanceDecision) excess(v BalanceView, rule BalanceRule, high int) {
 	}
 	s.Floor = max(s.Floor, high)
 	if left := s.Since.Add(rule.Hold); v.At.Before(left) {
+		d.due(left)
 		d.Reasons = append(d.Reasons, fmt.Sprintf("%d units are in excess; they stay until %s, in case spot leaves again", d.Size-high, left.Format(time.TimeOnly)))
 		return
 	}
@@ -132,6 +145,14 @@ func (d *BalanceDecision) excess(v BalanceView, rule BalanceRule, high int) {
 	s.Since, s.Floor = time.Time{}, 0
 	if d.Size > high { // the rest waits its own time
 		s.Since, s.Floor = v.At, high
+		d.due(v.At.Add(rule.Hold))
+	}
+}
+
+// due notes a moment at which time alone changes the decision.
+func (d *BalanceDecision) due(at time.Time) {
+	if d.Due.IsZero() || at.Before(d.Due) {
+		d.Due = at
 	}
 }
 
@@ -149,6 +170,9 @@ func (v BalanceView) bound(missing int) int { return min(v.Min+max(missing, 0), 
 
 func (v BalanceView) describe() string {
 	text := fmt.Sprintf("spot has %d of %d units in service", v.Spot.InService, v.Target)
+	if v.Spot.AtRisk > 0 {
+		text += fmt.Sprintf(", %d of them at risk", v.Spot.AtRisk)
+	}
 	if v.Spot.Starting > 0 {
 		text += fmt.Sprintf(", %d starting", v.Spot.Starting)
 	}

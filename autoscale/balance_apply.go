@@ -3,6 +3,7 @@ package autoscale
 import (
 	"context"
 	"fmt"
+	"time"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
@@ -21,10 +22,12 @@ type BalanceChange struct {
 	Service  int      `json:"spot_in_service"`
 	Starting int      `json:"spot_starting"`
 	Leaving  int      `json:"spot_leaving"`
+	AtRisk   int      `json:"spot_at_risk"` // of those in service
 	Reasons  []string `json:"reasons"`
 
 	seen  BalanceSeen
 	state string // the tag's new value
+	due   time.Time
 }
 
 // BalancePlan is what a look at all pairs leads to.
@@ -42,6 +45,18 @@ func (p BalancePlan) Empty() bool {
 	return true
 }
 
+// Due is when the next look can decide differently although nothing has
+// changed; zero when it cannot.
+func (p BalancePlan) Due() time.Time {
+	var first time.Time
+	for _, c := range p.Changes {
+		if !c.due.IsZero() && (first.IsZero() || c.due.Before(first)) {
+			first = c.due
+		}
+	}
+	return first
+}
+
 // PlanBalance decides for each pair. It asks and writes nothing.
 func PlanBalance(all []BalanceSeen, rule BalanceRule) BalancePlan {
 	p := BalancePlan{Changes: []BalanceChange{}}
@@ -49,7 +64,7 @@ func PlanBalance(all []BalanceSeen, rule BalanceRule) BalancePlan {
 		d := BalanceDecide(s.View, rule, s.State)
 		v := s.View
 		p.Changes = append(p.Changes, BalanceChange{Group: s.Pair.Group, Backstop: s.Pair.Backstop, From: v.Desired, To: d.Size, Target: v.Target, Service: v.Spot.InService,
-			Starting: v.Spot.Starting, Leaving: v.Spot.Leaving, Reasons: append(d.Reasons, s.Notes...), seen: s, state: d.State.text()})
+			Starting: v.Spot.Starting, Leaving: v.Spot.Leaving, AtRisk: v.Spot.AtRisk, Reasons: append(d.Reasons, s.Notes...), seen: s, state: d.State.text(), due: d.Due})
 	}
 	return p
 }
@@ -89,7 +104,7 @@ func (c BalanceChange) apply(ctx context.Context, w BalanceWorld) (moved string,
 	if err != nil {
 		return "", err
 	}
-	if moved := c.moved(seen(c.seen.Pair, groups, nil, c.seen.View.At)); moved != "" {
+	if moved := c.moved(seen(c.seen.Pair, groups, told{}, c.seen.View.At)); moved != "" {
 		return moved, nil
 	}
 	if c.From != c.To {

@@ -164,7 +164,7 @@ func TestBalanceCountsUnits(t *testing.T) {
 			i.WeightedCapacity = &c.weight
 		}
 		var got BalanceCount
-		if got.add(i, false); got != c.want {
+		if got.add(i, false, false); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}

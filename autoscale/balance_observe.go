@@ -38,6 +38,8 @@ type BalanceWorld struct {
 	Groups BalanceGroupsAPI
 	Spot   BalanceSpotAPI
 	Now    func() time.Time
+	// AtRisk names instances that EC2 recommends to replace; nil knows of none.
+	AtRisk func(instanceID string) bool
 }
 
 // BalancePair is a written group of mode backstop and its two halves in AWS.
@@ -98,7 +100,7 @@ func BalanceObserve(ctx context.Context, w BalanceWorld, pairs []BalancePair) ([
 	}
 	var out []BalanceSeen
 	for _, p := range pairs {
-		out = append(out, seen(p, groups, noticed, w.Now()))
+		out = append(out, seen(p, groups, told{noticed, w.AtRisk}, w.Now()))
 	}
 	return out, nil
 }
@@ -140,13 +142,20 @@ func interrupted(ctx context.Context, w BalanceWorld, ids []string) (map[string]
 	return out, nil
 }
 
+// told is what EC2 says will become of instances.
+type told struct {
+	noticed map[string]bool      // under an interruption notice, or taken
+	atRisk  func(id string) bool // recommended to be replaced; nil: none
+}
+
 // seen turns the two halves of a pair into what a decision looks at.
-func seen(p BalancePair, groups map[string]astypes.AutoScalingGroup, noticed map[string]bool, now time.Time) BalanceSeen {
+func seen(p BalancePair, groups map[string]astypes.AutoScalingGroup, of told, now time.Time) BalanceSeen {
 	spot, backstop := groups[p.Spot], groups[p.Backstop]
 	s := BalanceSeen{Pair: p, View: BalanceView{At: now, Target: int(val(spot.DesiredCapacity)), Desired: int(val(backstop.DesiredCapacity)),
 		Min: int(val(backstop.MinSize)), Max: int(val(backstop.MaxSize)), TotalMax: p.TotalMax}}
 	for _, i := range spot.Instances {
-		s.View.Spot.add(i, noticed[val(i.InstanceId)])
+		id := val(i.InstanceId)
+		s.View.Spot.add(i, of.noticed[id], of.atRisk != nil && of.atRisk(id))
 	}
 	for _, t := range backstop.Tags {
 		if val(t.Key) == BalanceTag {
@@ -168,7 +177,7 @@ func seen(p BalancePair, groups map[string]astypes.AutoScalingGroup, noticed map
 // add counts an instance by its lifecycle state
 // (docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html).
 // Those on standby, detached or in a warm pool are no part of desired capacity.
-func (c *BalanceCount) add(i astypes.Instance, noticed bool) {
+func (c *BalanceCount) add(i astypes.Instance, noticed, atRisk bool) {
 	weight := 1
 	if n, err := strconv.Atoi(val(i.WeightedCapacity)); err == nil && n > 0 {
 		weight = n
@@ -183,6 +192,9 @@ func (c *BalanceCount) add(i astypes.Instance, noticed bool) {
 		c.Leaving += weight
 	case state == "InService":
 		c.InService += weight
+		if atRisk {
+			c.AtRisk += weight
+		}
 	default:
 		c.Starting += weight
 	}

@@ -32,7 +32,7 @@ type deps struct {
 	colors   func() bool // standard output is a terminal
 	size     func() (columns, rows int)
 	now      func() time.Time
-	balance  func(context.Context, awscfg.Options) (autoscale.BalanceWorld, error)
+	balance  func(context.Context, awscfg.Options) (balanceClients, error)
 	pause    func(context.Context, time.Duration) error // between two looks of balance
 }
 

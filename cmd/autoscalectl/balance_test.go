@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +47,11 @@ type pair struct {
 	stop    int // after so many pauses comes SIGTERM
 	each    func(n int)
 	now     time.Time
+	end     time.Time // when SIGTERM comes; zero: never
+	looks   []time.Time
+	noticed []string // instances under an interruption notice
+	spot    func()   // before each answer about them
+	inbox   inbox
 }
 
 func (p *pair) called(name string) error {
@@ -59,7 +63,7 @@ func (p *pair) called(name string) error {
 func (p *pair) DescribeAutoScalingGroups(_ context.Context, in *as.DescribeAutoScalingGroupsInput, _ ...func(*as.Options)) (*as.DescribeAutoScalingGroupsOutput, error) {
 	spot := types.AutoScalingGroup{AutoScalingGroupName: aws.String("web"), DesiredCapacity: aws.Int32(10), MinSize: aws.Int32(4), MaxSize: aws.Int32(20)}
 	for i := range p.serving {
-		spot.Instances = append(spot.Instances, types.Instance{InstanceId: aws.String(fmt.Sprint("i-", i)), LifecycleState: types.LifecycleStateInService})
+		spot.Instances = append(spot.Instances, types.Instance{InstanceId: aws.String(spotID(i)), LifecycleState: types.LifecycleStateInService})
 	}
 	backstop := types.AutoScalingGroup{AutoScalingGroupName: aws.String("web-backstop"), DesiredCapacity: aws.Int32(p.desired), MinSize: aws.Int32(0), MaxSize: aws.Int32(20)}
 	if p.tag != nil {
@@ -82,11 +86,21 @@ func (p *pair) CreateOrUpdateTags(_ context.Context, in *as.CreateOrUpdateTagsIn
 }
 
 func (p *pair) DescribeSpotInstanceRequests(context.Context, *ec2.DescribeSpotInstanceRequestsInput, ...func(*ec2.Options)) (*ec2.DescribeSpotInstanceRequestsOutput, error) {
-	return &ec2.DescribeSpotInstanceRequestsOutput{SpotInstanceRequests: []ec2types.SpotInstanceRequest{{InstanceId: aws.String("i-none")}}}, p.called("ec2:DescribeSpotInstanceRequests")
+	out := &ec2.DescribeSpotInstanceRequestsOutput{SpotInstanceRequests: []ec2types.SpotInstanceRequest{{InstanceId: aws.String("i-none")}}}
+	if p.spot != nil {
+		p.spot()
+	}
+	for _, id := range p.noticed {
+		out.SpotInstanceRequests = append(out.SpotInstanceRequests, ec2types.SpotInstanceRequest{InstanceId: &id, Status: &ec2types.SpotInstanceStatus{Code: aws.String("marked-for-termination")}})
+	}
+	p.looks = append(p.looks, p.now)
+	return out, p.called("ec2:DescribeSpotInstanceRequests")
 }
 
 func newPair(t *testing.T) *pair {
-	return &pair{t: t, serving: 10, fail: map[string]error{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	p := &pair{t: t, serving: 10, fail: map[string]error{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	p.inbox.pair = p
+	return p
 }
 
 func (p *pair) run(file string, args ...string) (code int, stdout, stderr string) {
@@ -99,12 +113,12 @@ func (p *pair) run(file string, args ...string) (code int, stdout, stderr string
 	signals := make(chan os.Signal, 1)
 	process := cliapp.Process{Args: append([]string{"autoscalectl", "balance", path}, args...), Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
 	app := newApp(deps{Process: process, now: func() time.Time { return p.now },
-		balance: func(context.Context, awscfg.Options) (autoscale.BalanceWorld, error) {
-			return autoscale.BalanceWorld{Groups: p, Spot: p, Now: func() time.Time { return p.now }}, nil
+		balance: func(context.Context, awscfg.Options) (balanceClients, error) {
+			return balanceClients{autoscale.BalanceWorld{Groups: p, Spot: p, Now: func() time.Time { return p.now }}, &p.inbox}, nil
 		},
 		pause: func(ctx context.Context, d time.Duration) error {
 			p.now = p.now.Add(d)
-			if p.pauses++; p.pauses == p.stop {
+			if p.pauses++; p.pauses == p.stop || !p.end.IsZero() && !p.now.Before(p.end) {
 				signals <- syscall.SIGTERM
 				<-ctx.Done()
 			}

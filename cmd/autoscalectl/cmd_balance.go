@@ -4,17 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/autoscale"
 	"bakehouse/internal/awscfg"
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/cliapp"
+	"bakehouse/internal/events"
 )
 
 // Bounds of how often balance looks.
@@ -38,9 +41,12 @@ func balanceCommand(d deps) *cli.Command {
 		ArgsUsage: "[FILE]",
 		Description: "It counts interruption notices as losses, goes up at once, and down when nothing was missing for the hold time.\n" +
 			"The alarms of the file stay as they are and take over when nobody balances. Several may run at once.\n" +
-			"With --every, what fails is said and tried again, and a signal ends it with code 0. docs/simulate.md has the rules.",
+			"With --queue, a message of EventBridge starts the next look; what is done follows from what AWS answers then.\n" +
+			"With --every, what fails is said and tried again, and a signal ends it with code 0. docs/simulate.md has the rules, docs/scaling.md the events.",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "once", Usage: "look once and end"},
 			&cli.DurationFlag{Name: "every", Usage: "look every `TIME`, 5s to 10m"},
+			&cli.StringFlag{Name: "queue", Usage: "SQS queue `URL` whose messages start the next look at once (with --every)"},
+			&cli.BoolFlag{Name: "early", Usage: "start the backstop for instances that EC2 recommends to replace, before they are lost (with --queue)"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and write nothing"},
 			holdFlag(), graceFlag(), profileFlag(), cliapp.OutputFlag()},
 		Action: func(c *cli.Context) error {
@@ -49,7 +55,7 @@ func balanceCommand(d deps) *cli.Command {
 				return err
 			}
 			b := balancing{d: d, json: o.output == cliapp.JSON, dry: c.Bool("dry-run"), every: c.Duration("every"),
-				rule: autoscale.BalanceRule{Hold: c.Duration("hold"), Grace: c.Duration("grace")}}
+				rule: autoscale.BalanceRule{Hold: c.Duration("hold"), Grace: c.Duration("grace"), Early: c.Bool("early")}}
 			if err := b.check(c); err != nil {
 				return err
 			}
@@ -60,12 +66,20 @@ func balanceCommand(d deps) *cli.Command {
 			if b.pairs, err = autoscale.BalancePairs(spec); err != nil {
 				return err
 			}
-			if b.w, err = d.balance(c.Context, awscfg.Options{Region: spec.Region, Profile: o.profile, UserAgent: "bakehouse-autoscalectl/" + cliapp.Version()}); err != nil {
+			clients, err := d.balance(c.Context, awscfg.Options{Region: spec.Region, Profile: o.profile, UserAgent: "bakehouse-autoscalectl/" + cliapp.Version()})
+			if err != nil {
 				return err
 			}
+			b.connect(clients, c.String("queue"))
 			return b.run(c.Context)
 		},
 	}
+}
+
+// balanceClients is what balance reaches of AWS.
+type balanceClients struct {
+	autoscale.BalanceWorld
+	queues events.SQS
 }
 
 // balancing is the command under way.
@@ -78,6 +92,9 @@ type balancing struct {
 	dry   bool
 	json  bool
 	said  map[string]string // by group: the last line, which is not said again
+	queue *events.Queue     // nil: no events
+	due   time.Time         // when the last look asks for another
+	woken bool              // a message started the look under way
 }
 
 func (b *balancing) check(c *cli.Context) error {
@@ -90,8 +107,30 @@ func (b *balancing) check(c *cli.Context) error {
 		return cliapp.Usagef("--hold %s: want 0s to 24h", b.rule.Hold)
 	case b.rule.Grace < 0 || b.rule.Grace > time.Hour:
 		return cliapp.Usagef("--grace %s: want 0s to 1h", b.rule.Grace)
+	case c.IsSet("queue") && b.every == 0:
+		return cliapp.Usagef("--queue starts a look sooner: it goes with --every TIME, not with --once")
+	case b.rule.Early && !c.IsSet("queue"):
+		return cliapp.Usagef("--early needs --queue URL: EC2 tells its recommendations by events alone")
+	}
+	if !c.IsSet("queue") {
+		return nil
+	}
+	if u, err := url.Parse(c.String("queue")); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return cliapp.Usagef("--queue %s: want the URL of an SQS queue, like https://sqs.us-east-1.amazonaws.com/123456789012/bakehouse-balance", c.String("queue"))
 	}
 	return nil
+}
+
+// connect takes the clients, and opens the queue unless there is none.
+func (b *balancing) connect(c balanceClients, queue string) {
+	b.w = c.BalanceWorld
+	if queue == "" {
+		return
+	}
+	risks := &autoscale.BalanceRisks{}
+	b.w.AtRisk = func(id string) bool { return risks.Holds(id, b.w.Now()) }
+	b.queue = &events.Queue{SQS: c.queues, URL: queue, Setting: "--queue", Now: b.w.Now, Pause: b.d.pause,
+		Read: func(body string) { risks.Hear(body, b.w.Now()) }}
 }
 
 // run looks once, or until ctx ends. A look under way when a signal comes is
@@ -100,6 +139,9 @@ func (b *balancing) run(ctx context.Context) error {
 	b.said = map[string]string{}
 	if b.every == 0 {
 		return b.look(ctx)
+	}
+	if err := b.open(ctx); err != nil {
+		return err
 	}
 	for {
 		begun := b.w.Now()
@@ -110,12 +152,62 @@ func (b *balancing) run(ctx context.Context) error {
 		if awserr.IsAuth(err) {
 			return err
 		}
-		if err != nil {
-			fmt.Fprintf(b.d.Stderr, "%s autoscalectl: error: %s\n", stamp(b.w.Now()), oneLine(err.Error()))
-		}
-		if b.d.pause(ctx, max(b.every-b.w.Now().Sub(begun), time.Second)) != nil {
+		b.complain(err)
+		if !b.rest(ctx, begun) {
 			return nil
 		}
+	}
+}
+
+// open takes what waits in the queue, which the first look deals with. A queue
+// that is not there or not for us ends the command; one that fails does not,
+// as looks go on without it.
+func (b *balancing) open(ctx context.Context) error {
+	if b.queue == nil {
+		return nil
+	}
+	err := b.queue.Drain(ctx)
+	if awserr.IsAuth(err) || awserr.IsNotFound(err) {
+		return err
+	}
+	if ctx.Err() == nil {
+		b.complain(err)
+	}
+	return nil
+}
+
+// rest waits for the next look, and returns false when ctx has ended. It is
+// due when the last one said, after --every, or when a message comes. EC2's
+// answers may be a moment behind its events: a look that a message started is
+// followed by another after the least pause.
+func (b *balancing) rest(ctx context.Context, begun time.Time) bool {
+	end := begun.Add(b.every)
+	if !b.due.IsZero() && b.due.Before(end) {
+		end = b.due
+	}
+	least := begun.Add(balanceLeast)
+	if end.Before(least) {
+		end = least
+	}
+	if b.queue == nil {
+		return b.d.pause(ctx, max(end.Sub(b.w.Now()), time.Second)) == nil
+	}
+	if gap := least.Sub(b.w.Now()); gap > 0 && b.d.pause(ctx, gap) != nil {
+		return false
+	}
+	woken, err := b.queue.Wait(ctx, max(end.Sub(b.w.Now()), 0))
+	if ctx.Err() != nil {
+		return false
+	}
+	b.complain(err)
+	b.woken = woken
+	return true
+}
+
+// complain says what went wrong, on a line.
+func (b *balancing) complain(err error) {
+	if err != nil {
+		fmt.Fprintf(b.d.Stderr, "%s autoscalectl: error: %s\n", stamp(b.w.Now()), oneLine(err.Error()))
 	}
 }
 
@@ -123,11 +215,18 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // look observes, decides, writes and tells, once.
 func (b *balancing) look(ctx context.Context) error {
+	woken := b.woken
+	if b.woken, b.due = false, (time.Time{}); woken {
+		b.due = b.w.Now().Add(balanceLeast)
+	}
 	all, err := autoscale.BalanceObserve(ctx, b.w, b.pairs)
 	if err != nil {
 		return err
 	}
 	p := autoscale.PlanBalance(all, b.rule)
+	if !woken {
+		b.due = p.Due()
+	}
 	results := map[string]string{}
 	for _, c := range p.Changes {
 		if results[c.Group] = "unchanged"; c.From != c.To {
@@ -193,13 +292,13 @@ func (b *balancing) tell(c autoscale.BalanceChange, result string) error {
 }
 
 // balanceWorld makes the clients, after a look for credentials.
-func balanceWorld(ctx context.Context, o awscfg.Options) (autoscale.BalanceWorld, error) {
+func balanceWorld(ctx context.Context, o awscfg.Options) (balanceClients, error) {
 	cfg, err := awscfg.Load(ctx, o)
 	if err != nil {
-		return autoscale.BalanceWorld{}, err
+		return balanceClients{}, err
 	}
 	if err := awscfg.Check(ctx, cfg); err != nil {
-		return autoscale.BalanceWorld{}, err
+		return balanceClients{}, err
 	}
-	return autoscale.BalanceWorld{Groups: as.NewFromConfig(cfg), Spot: ec2.NewFromConfig(cfg), Now: time.Now}, nil
+	return balanceClients{autoscale.BalanceWorld{Groups: as.NewFromConfig(cfg), Spot: ec2.NewFromConfig(cfg), Now: time.Now}, sqs.NewFromConfig(cfg)}, nil
 }

@@ -34,6 +34,9 @@ type Queue struct {
 	// Read hears the text of every message before it is removed, once or more
 	// often; nil reads none. Anybody who may send to the queue wrote it.
 	Read func(body string)
+	// Pause waits, or returns the cause for which ctx ended; nil is by the clock
+	// on the wall.
+	Pause func(ctx context.Context, d time.Duration) error
 }
 
 const (
@@ -42,35 +45,35 @@ const (
 	drainMost  = 100 // receives in a row, of ten messages at most
 )
 
-// Wait returns true when a message came, and false when max is over. A queue
-// that fails is an error once max is over, so that events may fail and looks
+// Wait returns true when a message came, and false when most is over; with a
+// most of 0 it takes only what is there. A queue that fails is an error once most is over, so that events may fail and looks
 // go on.
-func (q Queue) Wait(ctx context.Context, max time.Duration) (bool, error) {
-	end := q.Now().Add(max)
+func (q Queue) Wait(ctx context.Context, most time.Duration) (bool, error) {
+	end := q.Now().Add(most)
 	var failed error
-	for {
+	for asked := false; ; asked = true {
 		left := end.Sub(q.Now())
-		if left <= 0 {
+		if asked && left <= 0 {
 			return false, failed
 		}
-		n, err := q.receive(ctx, int32(min(longPoll, left/time.Second)))
+		n, err := q.receive(ctx, int32(max(0, min(longPoll, left/time.Second))))
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
 		if failed = err; err != nil {
-			if err := pause(ctx, min(queueDelay, left)); err != nil {
+			if err := q.pause(ctx, min(queueDelay, left)); err != nil {
 				return false, err
 			}
 			continue
 		}
 		if n > 0 {
-			if err := pause(ctx, q.Settle); err != nil {
+			if err := q.pause(ctx, q.Settle); err != nil {
 				return false, err
 			}
 			return true, q.Drain(ctx)
 		}
 		if left < time.Second {
-			return false, pause(ctx, left)
+			return false, q.pause(ctx, left)
 		}
 	}
 }
@@ -123,9 +126,12 @@ func (q Queue) failed(doing, action string, err error) error {
 }
 
 // pause waits for d, or until ctx ends, whose cause it then returns.
-func pause(ctx context.Context, d time.Duration) error {
+func (q Queue) pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)
+	}
+	if q.Pause != nil {
+		return q.Pause(ctx, d)
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()

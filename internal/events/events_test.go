@@ -72,6 +72,17 @@ func TestTheWaitIsALongPollAndEndsInTime(t *testing.T) {
 	}
 }
 
+func TestNoWaitTakesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]bool{0: false, 3: true} {
+		fake, q := newQueue(slices.Repeat([]string{"x"}, n)...)
+		early, err := q.Wait(context.Background(), 0)
+		if early != want || err != nil || fake.taken != n || slices.Max(fake.calls) != 0 {
+			t.Errorf("of %d: gives %v, %v, took %d by calls of %v seconds", n, early, err, fake.taken, fake.calls)
+		}
+	}
+}
+
 func TestAllThatIsThereIsReadAndRemoved(t *testing.T) {
 	t.Parallel()
 	bodies := []string{"one", "", "three", "four", "five"}
