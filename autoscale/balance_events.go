@@ -24,7 +24,10 @@ const riskMost = 10_000
 // group, for BalanceRiskFor, up to the group's limits, and where the rule says
 // early. An interruption, which EC2 does answer, is never taken from an event.
 // The zero value knows of none.
-type BalanceRisks struct{ until map[string]time.Time }
+type BalanceRisks struct {
+	until map[string]time.Time
+	swept time.Time // when the old ones were last looked for
+}
 
 // recommendation is the part of the event that matters.
 type recommendation struct {
@@ -53,7 +56,8 @@ func (r *BalanceRisks) Hear(body string, now time.Time) {
 	if !until.After(now) || !until.After(r.until[e.Detail.Instance]) {
 		return
 	}
-	if len(r.until) >= riskMost {
+	if len(r.until) >= riskMost && now.Sub(r.swept) >= time.Minute { // a flood does not make every message a sweep
+		r.swept = now
 		maps.DeleteFunc(r.until, func(_ string, until time.Time) bool { return !until.After(now) })
 	}
 	if r.until == nil {

@@ -180,7 +180,7 @@ func TestAFloodOfRecommendationsIsForgotten(t *testing.T) {
 	t.Parallel()
 	var r BalanceRisks
 	now := balanceNoon()
-	for i := range 3 * riskMost {
+	for i := range riskMost + 100 {
 		r.Hear(recommended(fmt.Sprintf("i-%017x", i), now), now)
 	}
 	if len(r.until) > riskMost {

@@ -46,8 +46,8 @@ const (
 )
 
 // Wait returns true when a message came, and false when most is over; with a
-// most of 0 it takes only what is there. A queue that fails is an error once most is over, so that events may fail and looks
-// go on.
+// most of 0 it takes only what is there. A queue that fails is an error once
+// most is over, so that events may fail and looks go on.
 func (q Queue) Wait(ctx context.Context, most time.Duration) (bool, error) {
 	end := q.Now().Add(most)
 	var failed error
