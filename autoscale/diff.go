@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"bakehouse/internal/fault"
 )
@@ -213,45 +212,21 @@ func (d *differ) capacity() []Field {
 	}
 	plain, have := *c, *d.live.Capacity
 	plain.Desired = nil
-	if fired := d.lastFired(); fired != nil {
-		if fired.Min != nil && *fired.Min == *have.Min {
-			plain.Min = nil
-		}
-		if fired.Max != nil && *fired.Max == *have.Max {
-			plain.Max = nil
-		}
+	if fired := d.lastFired(func(s Schedule) *int { return s.Min }); fired != nil && *fired == *have.Min {
+		plain.Min = nil
+	}
+	if fired := d.lastFired(func(s Schedule) *int { return s.Max }); fired != nil && *fired == *have.Max {
+		plain.Max = nil
 	}
 	fields := compare("capacity", plain, have)
 	low, high := *or(plain.Min, *have.Min), *or(plain.Max, *have.Max)
-	target := min(max(d.live.Desired, low), high)
+	target := d.live.Desired
 	if w := c.Desired; w != nil && (w.Enforce || d.opt.ResetCapacity) {
 		target = w.N
 	}
+	target = min(max(target, low), high)
 	if target != d.live.Desired {
 		fields = append(fields, Field{Path: "capacity.desired", Before: strconv.Itoa(d.live.Desired), After: strconv.Itoa(target)})
 	}
 	return fields
-}
-
-// lastFired is the scheduled action that fired last, if one did.
-func (d *differ) lastFired() *Schedule {
-	var last *Schedule
-	var when time.Time
-	for _, s := range d.live.Schedules {
-		var at time.Time
-		var ok bool
-		if s.Cron != nil {
-			zone, err := time.LoadLocation(val(s.TimeZone))
-			c, bad := parseCron(*s.Cron)
-			if err == nil && bad == nil {
-				at, ok = c.last(d.o.At.In(zone))
-			}
-		} else if start, err := time.Parse(time.RFC3339, val(s.Start)); err == nil {
-			at, ok = start, !start.After(d.o.At)
-		}
-		if ok && (last == nil || at.After(when)) {
-			last, when = &s, at
-		}
-	}
-	return last
 }

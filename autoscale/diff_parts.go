@@ -190,34 +190,3 @@ func (d *differ) notices() {
 		}
 	}
 }
-
-func (d *differ) schedules() {
-	for _, key := range slices.Sorted(maps.Keys(d.want.Schedules)) {
-		want := d.want.Schedules[key]
-		have, there := d.live.Schedules[key]
-		if want.Cron != nil {
-			want.TimeZone = or(want.TimeZone, "Etc/UTC")
-			want.Start = nil // AWS moves it to the next firing
-		}
-		if f := compare("schedules."+key, want, have); len(f) > 0 {
-			full := overlay(have, d.want.Schedules[key])
-			full.TimeZone = want.TimeZone                // absent it is UTC, not what was there
-			once := want.Cron == nil && have.Cron != nil // a put cannot take a recurrence away
-			d.add(PutSchedule, key, reasonFor("scheduled action", there), f, func(ctx context.Context, r *run) error {
-				if once {
-					full.Cron = nil
-					if err := r.deleteSchedule(ctx, key); err != nil {
-						return err
-					}
-				}
-				return r.putSchedule(ctx, key, full)
-			})
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(d.live.Schedules)) {
-		if _, kept := d.want.Schedules[key]; d.want.Schedules != nil && !kept {
-			f := reversed(compare("schedules."+key, d.live.Schedules[key], nil))
-			d.add(DeleteSchedule, key, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deleteSchedule(ctx, key) })
-		}
-	}
-}

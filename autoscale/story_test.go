@@ -118,9 +118,15 @@ func TestAScheduledActionThatFiredIsNoDifference(t *testing.T) {
 	if p, _ := c.plan(mustParse(t, file)); !p.Empty() {
 		t.Errorf("after day fired: %s", summary(p))
 	}
-	c.now = c.now.Add(10 * time.Hour) // night has; it sets min 0, so 3 is nobody's
-	if p, _ := c.plan(mustParse(t, file)); len(p.Changes) != 1 {
-		t.Errorf("a min that nothing set is left: %s", summary(p))
+	c.now = c.now.Add(10 * time.Hour) // night has, and max is still that of day
+	if p, _ := c.plan(mustParse(t, file)); !p.Empty() {
+		t.Errorf("after night fired: %s", summary(p))
+	}
+	if _, err := c.as.UpdateAutoScalingGroup(context.Background(), &as.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String("web"), MinSize: aws.Int32(3)}); err != nil {
+		t.Fatal(err)
+	}
+	if p, _ := c.plan(mustParse(t, file)); len(p.Changes) != 1 || !slices.Contains(p.Changes[0].Fields, Field{Path: "capacity.min", Before: "3", After: "1"}) {
+		t.Errorf("a min that is not of the action that fired last is left: %s", summary(p))
 	}
 }
 
