@@ -157,17 +157,22 @@ func (r *run) deletePolicy(ctx context.Context, name string) error {
 // newAlarm is an alarm to write.
 type newAlarm struct {
 	name    string
-	policy  string              // in AWS, that it sets off
-	instead string              // ARN of the policy that it set off before
+	policy  string              // in AWS, that it sets off; "" for none of the group's
+	instead []string            // ARNs of the policies that it set off before
 	full    Alarm               // file over what there is
 	have    cwtypes.MetricAlarm // as it came
 }
 
 // putAlarm keeps the actions that are not the policy's: a put replaces all.
 func (r *run) putAlarm(ctx context.Context, n newAlarm) error {
-	arn, err := r.arn(ctx, n.policy)
-	if err != nil {
-		return err
+	off := n.instead // actions to take off
+	var on []string
+	if n.policy != "" {
+		arn, err := r.arn(ctx, n.policy)
+		if err != nil {
+			return err
+		}
+		off, on = append(slices.Clone(off), arn), []string{arn}
 	}
 	a := n.full
 	in := &cloudwatch.PutMetricAlarmInput{OKActions: n.have.OKActions, InsufficientDataActions: n.have.InsufficientDataActions,
@@ -187,9 +192,8 @@ func (r *run) putAlarm(ctx context.Context, n newAlarm) error {
 	case "wall-clock":
 		in.EvaluationWindow = &cwtypes.EvaluationWindowMemberWallClockWindow{Value: cwtypes.WallClockWindow{Timezone: a.WindowZone}}
 	}
-	in.AlarmActions = slices.DeleteFunc(slices.Clone(n.have.AlarmActions), func(other string) bool { return other == arn || other == n.instead })
-	in.AlarmActions = append(in.AlarmActions, arn)
-	_, err = r.w.Alarms.PutMetricAlarm(ctx, in)
+	in.AlarmActions = append(slices.DeleteFunc(slices.Clone(n.have.AlarmActions), func(action string) bool { return slices.Contains(off, action) }), on...)
+	_, err := r.w.Alarms.PutMetricAlarm(ctx, in)
 	return err
 }
 

@@ -264,7 +264,11 @@ func (l Live) addAlarm(group string, a cwtypes.MetricAlarm) {
 		out.Name = &name
 	}
 	l.alarms[name] = a
-	l.Alarms[strings.ReplaceAll(strings.TrimPrefix(name, group+"|"), "|", "-")] = out
+	key := strings.ReplaceAll(strings.TrimPrefix(name, group+"|"), "|", "-")
+	if _, taken := l.Alarms[key]; taken {
+		key = name
+	}
+	l.Alarms[key] = out
 }
 
 func scheduleOf(a astypes.ScheduledUpdateGroupAction) Schedule {

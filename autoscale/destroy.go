@@ -202,7 +202,7 @@ func deletion(name string, live Live, reason string) []Change {
 	var out []Change
 	for _, key := range slices.Sorted(maps.Keys(live.Alarms)) {
 		alarm := AlarmName(name, live.Alarms[key])
-		if live.shared(alarm) {
+		if live.shared(name, alarm) {
 			continue
 		}
 		out = append(out, Change{Group: name, Kind: DeleteAlarm, Name: alarm, Reason: "it serves the group alone", Fields: []Field{{Path: "alarms." + key, Before: alarm}},
@@ -213,17 +213,6 @@ func deletion(name string, live Live, reason string) []Change {
 		_, err := r.w.Groups.DeleteAutoScalingGroup(ctx, &as.DeleteAutoScalingGroupInput{AutoScalingGroupName: &name, ForceDelete: ptr(true)})
 		return gone(err)
 	}})
-}
-
-// shared says that an alarm sets off a policy of another group as well.
-func (l Live) shared(alarm string) bool {
-	for _, action := range l.alarms[alarm].AlarmActions {
-		ours := slices.Contains(slices.Collect(maps.Values(l.PolicyARNs)), action)
-		if !ours && strings.Contains(action, ":scalingPolicy:") {
-			return true
-		}
-	}
-	return false
 }
 
 // unprotect sends at most the 50 instances that one call takes.

@@ -177,14 +177,26 @@ func (d *differ) alarms() {
 		}
 		put := newAlarm{name: name, policy: PolicyName(d.name, *want.Policy, d.want.Policies[*want.Policy]), full: alarmOver(live, want), have: d.live.alarms[name]}
 		if live.Policy != nil {
-			put.instead = d.live.PolicyARNs[PolicyName(d.name, *live.Policy, d.live.Policies[*live.Policy])]
+			put.instead = []string{d.live.PolicyARNs[PolicyName(d.name, *live.Policy, d.live.Policies[*live.Policy])]}
 		}
 		d.add(PutAlarm, name, reason, f, func(ctx context.Context, r *run) error { return r.putAlarm(ctx, put) })
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if d.want.Alarms != nil && !kept[name] {
+		if d.want.Alarms != nil && !kept[name] && d.live.shared(d.name, name) {
+			d.release(name, have[name])
+		} else if d.want.Alarms != nil && !kept[name] {
 			f := reversed(compare("alarms", have[name], nil))
 			d.add(DeleteAlarm, name, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deleteAlarm(ctx, name) })
 		}
 	}
+}
+
+// release takes the group's policies off an alarm that stays for another group.
+func (d *differ) release(name string, live Alarm) {
+	if live.Policy == nil {
+		return
+	}
+	put := newAlarm{name: name, full: alarmOver(live, Alarm{}), have: d.live.alarms[name], instead: slices.Collect(maps.Values(d.live.PolicyARNs))}
+	f := []Field{{Path: "alarms." + name + ".policy", Before: *live.Policy}}
+	d.add(PutAlarm, name, "the file does not have it; it stays, as it sets off a policy of another group", f, func(ctx context.Context, r *run) error { return r.putAlarm(ctx, put) })
 }

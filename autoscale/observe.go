@@ -5,11 +5,9 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -264,41 +262,6 @@ func (r reader) policies(ctx context.Context) error {
 		for _, p := range out.ScalingPolicies {
 			if l, ours := r.o.Groups[val(p.AutoScalingGroupName)]; ours {
 				l.addPolicy(p)
-			}
-		}
-	}
-	return nil
-}
-
-// alarms reads those that set off a policy of a group, or carry its name.
-func (r reader) alarms(ctx context.Context) error {
-	if len(r.o.Groups) == 0 {
-		return nil
-	}
-	owners := map[string]string{}
-	for name, l := range r.o.Groups {
-		for _, arn := range l.PolicyARNs {
-			owners[arn] = name
-		}
-	}
-	in := &cloudwatch.DescribeAlarmsInput{MaxRecords: ptr(int32(pageSize)), AlarmTypes: []cwtypes.AlarmType{cwtypes.AlarmTypeMetricAlarm}}
-	for pages := cloudwatch.NewDescribeAlarmsPaginator(r.w.Alarms, in); pages.HasMorePages(); {
-		out, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, a := range out.MetricAlarms {
-			if strings.HasPrefix(val(a.AlarmName), "TargetTracking-") {
-				continue // AWS's own
-			}
-			owner, _, _ := strings.Cut(val(a.AlarmName), "|")
-			for _, action := range a.AlarmActions {
-				if name, ours := owners[action]; ours {
-					owner = name
-				}
-			}
-			if l, ours := r.o.Groups[owner]; ours {
-				l.addAlarm(owner, a)
 			}
 		}
 	}
