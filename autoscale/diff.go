@@ -21,6 +21,7 @@ type DiffOptions struct {
 func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
 	p := Plan{Warnings: s.Warnings, Promises: Promises(s)}
 	s = Expand(s)
+	o.Templates = maps.Clone(o.Templates) // what the plan makes is noted there
 	reads := s.readings()
 	p.Warnings = slices.Concat(p.Warnings, o.leftovers(), o.silent(s))
 	for _, name := range s.Names() {

@@ -33,11 +33,33 @@ func sameNaming(want, have []string) bool {
 	return want == nil || slices.ContainsFunc(want, ids) == slices.ContainsFunc(have, ids) || len(have) == 0
 }
 
+// versionLabel begins the description of every version that this tool makes.
+const versionLabel = "bakehouse "
+
+// foreign refuses a template that has the group's name by chance: a version
+// made for the group would become the default of whoever else uses it.
+func (d *differ) foreign(name string) error {
+	next := "write launch.template: " + name + " if it is meant for the group, or the name of another one"
+	if d.spec.Version == 1 {
+		next = "write the file in the format of today (autoscalectl upgrade), then " + next
+	}
+	return fault.Newf(fault.Check, next, "planning %s: there is a launch template %s that the group does not use and this tool has not made", d.name, name)
+}
+
+// launchless refuses what cannot be without a launch template.
+func (d *differ) launchless() error {
+	if !d.exists || d.live.Config == "" || d.want.Mixed == nil || len(compare("mixed", d.want.Mixed, d.live.Mixed)) == 0 {
+		return nil
+	}
+	return fault.Newf(fault.Usage, "write launch with image and type, which moves the group to a launch template",
+		"planning %s: the group still uses launch configuration %s, and a mixed policy needs a launch template", d.name, d.live.Config)
+}
+
 // launch decides which launch template version the group shall use, and
 // returns the fields of the group that change by it.
 func (d *differ) launch() ([]Field, error) {
 	if d.want.Launch == nil {
-		return nil, nil
+		return nil, d.launchless()
 	}
 	want, have := *d.want.Launch, val(d.live.Launch)
 	name := *or(want.Template, *or(text(d.live.Template), TemplateName(d.name)))
@@ -52,6 +74,9 @@ func (d *differ) launch() ([]Field, error) {
 			"planning %s: the group launches with network interfaces of its own, and those carry the security groups", d.name)
 	}
 	versions, there := d.o.Templates[name]
+	if there && !versions.Ours && d.live.Template != name && d.want.Launch.Template == nil {
+		return nil, d.foreign(name)
+	}
 	source := ""
 	if there && d.live.Template == name && !whole && sameNaming(want.SecurityGroups, have.SecurityGroups) {
 		source = strconv.FormatInt(versions.number(d.live.Version), 10)
@@ -65,15 +90,18 @@ func (d *differ) launch() ([]Field, error) {
 		}
 	}
 	d.use = launchUse{template: name}
-	label := "bakehouse " + contentHash(full)[:12]
+	label := versionLabel + contentHash(full)[:12]
 	if !there {
 		moved.After = "1"
 		d.add(CreateTemplate, name, "the group needs a launch template", d.noted(compare("launch", full, nil)), func(ctx context.Context, r *run) error {
 			return r.createTemplate(ctx, name, label, full)
 		})
+		d.o.Templates[name] = Versions{Latest: 1, Default: 1, Data: map[int64]*Launch{1: &full}, Ours: true} // for the other groups of the file
 		return []Field{moved}, nil
 	}
-	moved.After = strconv.FormatInt(versions.Latest+1, 10)
+	versions.Latest++ // others may make some meanwhile: only the answer of AWS counts
+	d.o.Templates[name] = versions
+	moved.After = strconv.FormatInt(versions.Latest, 10)
 	d.add(CreateVersion, name, "no version has the content that the file asks for", differs, func(ctx context.Context, r *run) error {
 		return r.createVersion(ctx, newVersion{name, label, source, full, want})
 	})

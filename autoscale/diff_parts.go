@@ -42,6 +42,10 @@ func (d *differ) tags() {
 	if len(fields) > 0 {
 		d.add(PutTags, d.name, "tags differ from the file", fields, func(ctx context.Context, r *run) error { return r.putTags(ctx, put) })
 	}
+	if was := d.live.Owner; was != "" && d.spec.Owner != "" && was != d.spec.Owner {
+		d.plan.Warnings = append(d.plan.Warnings, Warning{Group: *or(d.want.PartOf, d.name), Key: "owner",
+			Text: "the group carries the mark of owner " + was + ", and apply makes it that of " + d.spec.Owner + "; a file of " + was + " that has it, too, would take it back"})
+	}
 	if d.want.Tags == nil {
 		return
 	}

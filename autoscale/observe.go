@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -51,6 +52,7 @@ type Versions struct {
 	Latest  int64
 	Default int64
 	Data    map[int64]*Launch
+	Ours    bool // this tool has made one of them
 }
 
 // Observed is what AWS has of the groups asked for.
@@ -204,6 +206,7 @@ func (r reader) note(all []ec2types.LaunchTemplateVersion) {
 			t.Data = map[int64]*Launch{}
 		}
 		t.Data[n] = ptr(launchOf(v.LaunchTemplateData))
+		t.Ours = t.Ours || strings.HasPrefix(val(v.VersionDescription), versionLabel)
 		if t.Latest = max(t.Latest, n); val(v.DefaultVersion) {
 			t.Default = n
 		}

@@ -217,7 +217,7 @@ func withRareThings() map[string]func(h hand) {
 		"an alarm that no file can say": func(h hand) {
 			h.group(as.CreateAutoScalingGroupInput{})
 			h.policy(simple())
-			h.alarm(cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("web|page somebody"), AlarmActions: []string{"arn:aws:sns:us-east-1:1:t"}})
+			h.alarm(cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("web|gone|M"), AlarmActions: []string{"arn:aws:sns:us-east-1:1:t"}})
 		},
 	}
 }

@@ -14,6 +14,7 @@ type template struct {
 	id, name string
 	normal   int // the default version
 	versions []*node
+	labels   []string // their descriptions
 }
 
 // number is that of a version by number, $Latest or $Default ("" is the
@@ -72,7 +73,7 @@ func (s *Service) createTemplate(in *node) (*node, error) {
 		return nil, err
 	}
 	t := &template{id: fmt.Sprintf("lt-%017x", s.next()), name: name, normal: 1}
-	t.versions = []*node{in.get("LaunchTemplateData")}
+	t.versions, t.labels = []*node{in.get("LaunchTemplateData")}, []string{in.str("VersionDescription")}
 	s.versions[name] = t
 	return fields("launchTemplate", t.summary()), nil
 }
@@ -118,7 +119,7 @@ func (s *Service) createVersion(in *node) (*node, error) {
 		data = from.copy()
 	}
 	data.merge(in.get("LaunchTemplateData"))
-	t.versions = append(t.versions, data)
+	t.versions, t.labels = append(t.versions, data), append(t.labels, in.str("VersionDescription"))
 	return fields("launchTemplateVersion", t.describe(len(t.versions))), nil
 }
 
@@ -144,7 +145,7 @@ func (s *Service) deleteTemplate(in *node) (*node, error) {
 
 // describe renders version n as EC2 answers: lower camel case, lists in Sets.
 func (t *template) describe(n int) *node {
-	return fields("launchTemplateId", t.id, "launchTemplateName", t.name, "versionNumber", n, "defaultVersion", n == t.normal,
+	return fields("launchTemplateId", t.id, "launchTemplateName", t.name, "versionNumber", n, "versionDescription", t.labels[n-1], "defaultVersion", n == t.normal,
 		"launchTemplateData", answered(t.versions[n-1], ""))
 }
 
