@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,8 @@ const LeaseTime = 30 * time.Second
 // Holder is who rolls a channel. It is the document of a lease.
 type Holder struct {
 	Rollout  string    `json:"rollout"`
-	By       string    `json:"by"` // user@host
+	By       string    `json:"by"`      // user@host
+	Process  string    `json:"process"` // random, of one process alone
 	Since    time.Time `json:"since"`
 	Renewed  time.Time `json:"renewed"` // by the holder's clock
 	Released bool      `json:"released"`
@@ -74,7 +76,7 @@ func (p *Publisher) Acquire(ctx context.Context, app, channel, id, by string) (*
 			fmt.Errorf("locking channel %s of %s: %w", channel, app, &LeaseHeld{held, age}))
 	}
 	l := &Lease{p: p, key: key, etag: etag, stopped: make(chan struct{}),
-		holder: Holder{Rollout: id, By: by, Since: p.now().UTC().Truncate(time.Second)}}
+		holder: Holder{Rollout: id, By: by, Process: rand.Text(), Since: p.now().UTC().Truncate(time.Second)}}
 	if err := l.renew(ctx); errors.Is(err, errTaken) {
 		return nil, fault.New(fault.Check, "look again in a moment", fmt.Errorf("locking channel %s of %s: another rollout took it this moment", channel, app))
 	} else if err != nil {
@@ -101,7 +103,8 @@ func (p *Publisher) lease(ctx context.Context, key string) (Holder, string, time
 	return h, doc.etag, age, nil
 }
 
-// renew writes the lease again.
+// renew writes the lease again. One of ours that took effect without an answer
+// is in the way only once.
 func (l *Lease) renew(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,11 +114,20 @@ func (l *Lease) renew(ctx context.Context) error {
 		return fmt.Errorf("rendering lease: %w", err)
 	}
 	etag, err := l.p.replace(ctx, l.key, l.etag, body)
+	if errors.Is(err, errTaken) {
+		there, now, _, rerr := l.p.lease(ctx, l.key)
+		if rerr == nil && now != "" && l.wrote(there) {
+			etag, err = l.p.replace(ctx, l.key, now, body)
+		}
+	}
 	if err == nil {
 		l.etag = etag
 	}
 	return err
 }
+
+// wrote says that a lease is of our writing.
+func (l *Lease) wrote(h Holder) bool { return h.Process == l.holder.Process && !h.Released }
 
 // Hold renews the lease until the lease is released, and ends the returned
 // context when it is lost.
