@@ -59,6 +59,8 @@ type Excluded struct {
 	Node     string `json:"node"`
 	Instance string `json:"instance,omitempty"`
 	Reason   string `json:"reason"`
+
+	named bool // by Wish.Only
 }
 
 // Selection is the chosen hosts, sorted by zone and instance id, and why each
@@ -76,9 +78,13 @@ func Choose(inv Inventory, w Wish) Selection {
 	nodes := slices.SortedFunc(slices.Values(inv.Nodes), func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
 	for _, n := range nodes {
 		i, known := inv.Instances[n.Instance]
-		why := cmp.Or(wished(n, i, w, named), queried(n, inv, w), alive(n, i, known), twin(n, taken))
+		for _, name := range w.names(n, i) {
+			named[name] = true
+		}
+		why := cmp.Or(wished(n, i, w), queried(n, inv, w), alive(n, i, known), twin(n, taken))
 		if why != "" {
-			s.Excluded = append(s.Excluded, Excluded{n.Name, n.Instance, why})
+			_, another := taken[n.Instance]
+			s.Excluded = append(s.Excluded, Excluded{Node: n.Name, Instance: n.Instance, Reason: why, named: len(w.names(n, i)) > 0 && !another})
 			continue
 		}
 		taken[n.Instance] = n.Name
@@ -86,36 +92,40 @@ func Choose(inv Inventory, w Wish) Selection {
 	}
 	for _, name := range w.Only {
 		if !named[name] {
-			s.Excluded = append(s.Excluded, Excluded{Node: name, Reason: "named by --hosts, but no Chef node has that name, instance id or address"})
+			s.Excluded = append(s.Excluded, Excluded{Node: name, named: true, Reason: "named by --hosts, but no Chef node has that name, instance id or address"})
 		}
 	}
 	slices.SortFunc(s.Hosts, func(a, b Host) int { return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Instance, b.Instance)) })
-	return s.limit(w.Limit)
+	return s.limit(w)
 }
 
-// limit keeps the first n hosts, which are the same ones every time.
-func (s Selection) limit(n int) Selection {
+// limit keeps the first hosts, which are the same ones every time.
+func (s Selection) limit(w Wish) Selection {
+	n := w.Limit
 	if n <= 0 || n >= len(s.Hosts) {
 		return s
 	}
 	for _, h := range s.Hosts[n:] {
-		s.Excluded = append(s.Excluded, Excluded{h.Node, h.Instance, fmt.Sprintf("beyond --limit %d", n)})
+		s.Excluded = append(s.Excluded, Excluded{Node: h.Node, Instance: h.Instance, Reason: fmt.Sprintf("beyond --limit %d", n), named: len(w.Only) > 0})
 	}
 	s.Hosts = s.Hosts[:n]
 	return s
 }
 
-// wished says what of n is not as w wants it; it notes which names of w.Only
-// there are.
-func wished(n Node, i Instance, w Wish, named map[string]bool) string {
-	only := len(w.Only) == 0
+// names lists those of w.Only that mean n.
+func (w Wish) names(n Node, i Instance) (out []string) {
 	for _, name := range w.Only {
 		if name != "" && (name == n.Name || name == n.Instance || name == i.Addr) {
-			only, named[name] = true, true
+			out = append(out, name)
 		}
 	}
+	return out
+}
+
+// wished says what of n is not as w wants it.
+func wished(n Node, i Instance, w Wish) string {
 	switch {
-	case !only:
+	case len(w.Only) > 0 && len(w.names(n, i)) == 0:
 		return "not named by --hosts"
 	case w.Role != "" && len(n.Roles) == 0:
 		return "it has no role, want " + w.Role

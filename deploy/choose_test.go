@@ -87,11 +87,11 @@ func TestChooseByNameZoneAndLimit(t *testing.T) {
 		}
 	}
 	w := Wish{Only: []string{"i-0", "nobody"}}
-	if err := Choose(inv, w).Refuse(w); err == nil || !strings.Contains(err.Error(), "nobody (named by --hosts, but no Chef node") {
+	if err := Choose(inv, w).Refuse(); err == nil || !strings.Contains(err.Error(), "nobody (named by --hosts, but no Chef node") {
 		t.Errorf("a host that is not there: %v", err)
 	}
 	w = Wish{Zone: "c"}
-	if err := Choose(inv, w).Refuse(w); fault.KindOf(err) != fault.Check || !strings.Contains(err.Error(), "none of 4 nodes can be chosen") {
+	if err := Choose(inv, w).Refuse(); fault.KindOf(err) != fault.Check || !strings.Contains(err.Error(), "none of 4 nodes can be chosen") {
 		t.Errorf("no host at all: %v", err)
 	}
 }
@@ -207,5 +207,18 @@ func TestNodesSayWhoTheyAreInSeveralWays(t *testing.T) {
 	}
 	if n = nodeOf("n", map[string]any{"ec2": "i-2"}); n.Instance != "i-2" {
 		t.Errorf("read %+v", n)
+	}
+}
+
+func TestAHostNamedByItsAddressThatCannotBeChosenIsTold(t *testing.T) {
+	t.Parallel()
+	stopped := running("10.0.0.2", "a")
+	stopped.State = "stopped"
+	inv := Inventory{Nodes: []Node{{Name: "a", Instance: "i-1"}, {Name: "b", Instance: "i-2"}},
+		Instances: map[string]Instance{"i-1": running("10.0.0.1", "a"), "i-2": stopped}}
+	w := Wish{Only: []string{"a", "10.0.0.2"}}
+	err := Choose(inv, w).Refuse()
+	if fault.KindOf(err) != fault.Check || !strings.Contains(err.Error(), "b (the instance is stopped) cannot be chosen") {
+		t.Errorf("%v", err)
 	}
 }

@@ -179,7 +179,7 @@ func (l Lister) instances(ctx context.Context, inv *Inventory, w Wish) error {
 	inv.Instances = map[string]Instance{}
 	var ids, grouped []string
 	for _, n := range inv.Nodes {
-		if n.Instance != "" && queried(n, *inv, w) == "" && wished(n, Instance{}, Wish{Role: w.Role, Environment: w.Environment}, nil) == "" {
+		if n.Instance != "" && queried(n, *inv, w) == "" && wished(n, Instance{}, Wish{Role: w.Role, Environment: w.Environment}) == "" {
 			ids = append(ids, n.Instance)
 		}
 	}
@@ -254,10 +254,10 @@ func refused(doing, action string, err error) error {
 
 // Refuse returns an error when nothing was chosen, or when hosts that were
 // named are not among the chosen.
-func (s Selection) Refuse(w Wish) error {
+func (s Selection) Refuse() error {
 	var lost []string
 	for _, x := range s.Excluded {
-		if slices.Contains(w.Only, x.Node) || slices.Contains(w.Only, x.Instance) && x.Instance != "" {
+		if x.named {
 			lost = append(lost, x.Node+" ("+x.Reason+")")
 		}
 	}

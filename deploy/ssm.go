@@ -13,6 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"golang.org/x/sync/errgroup"
+
+	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -162,6 +165,9 @@ func (e *SSM) run(ctx context.Context, hosts []*inBatch) error {
 		// The waves are ours: within one, no host waits for another, and none is left out because another failed.
 		MaxConcurrency: aws.String("100%"), MaxErrors: aws.String("100%"),
 		Parameters: map[string][]string{"commands": {ssmScript}, "executionTimeout": {e.limit(hosts)}}})
+	if awserr.Code(err) == "InvalidInstanceId" && len(hosts) > 1 {
+		return e.apart(ctx, hosts)
+	}
 	if err != nil {
 		return awsfault.New("ssm:SendCommand", "sending the command", err)
 	}
@@ -171,11 +177,32 @@ func (e *SSM) run(ctx context.Context, hosts []*inBatch) error {
 			e.cancel(ctx, command)
 			return err
 		}
-		if err := e.look(ctx, command, waiting); err != nil {
+		if err := e.look(ctx, command, waiting); err != nil && !passing(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// passing says that a look may go well the next time. The hosts' own time bounds
+// how often there is one.
+func passing(err error) bool { return awserr.IsThrottle(err) || awserr.IsLost(err) }
+
+// apart runs a batch in two halves: one of its instances has ended since SSM
+// heard of it, and SendCommand refuses all for it.
+func (e *SSM) apart(ctx context.Context, hosts []*inBatch) error {
+	var halves errgroup.Group
+	for _, half := range [][]*inBatch{hosts[:len(hosts)/2], hosts[len(hosts)/2:]} {
+		halves.Go(func() error {
+			if err := e.run(ctx, half); err != nil {
+				for _, h := range half {
+					h.settle("", err)
+				}
+			}
+			return nil
+		})
+	}
+	return halves.Wait()
 }
 
 // limit is the seconds that the longest of the hosts' deadlines leaves.

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go"
 
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -69,6 +70,10 @@ func (p *tagged) ListCommandInvocations(_ context.Context, in *ssm.ListCommandIn
 	if in.NextToken != nil {
 		_, _ = fmt.Sscan(*in.NextToken, &from)
 	}
+	if p.busy > 0 {
+		p.busy--
+		return nil, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
+	}
 	out := &ssm.ListCommandInvocationsOutput{}
 	for n, id := range p.ids {
 		if n < from || n >= from+3 {
@@ -102,6 +107,15 @@ func (c *ticking) Now() time.Time { return c.now }
 func (c *ticking) Sleep(ctx context.Context, d time.Duration) error {
 	c.now = c.now.Add(d)
 	return ctx.Err()
+}
+
+func TestATagsAnswersAreLookedForAgainWhenSSMIsBusy(t *testing.T) {
+	t.Parallel()
+	p := &tagged{ids: []string{"i-00", "i-01", "i-02", "i-03"}}
+	p.busy = 3
+	if r, _, err := byTag(p, 4, 0); err != nil || r.Phase != Done {
+		t.Errorf("%s, %v", r.Phase, err)
+	}
 }
 
 // byTag runs a rollout over n hosts, two at once, against p.

@@ -29,6 +29,8 @@ type park struct {
 	limits    []string
 	cancelled []string
 	refuse    error
+	dead      string        // an instance that ended, which DescribeInstanceInformation still calls online
+	busy      int           // looks that are throttled
 	over      chan struct{} // closed by a cancel
 }
 
@@ -53,6 +55,9 @@ func (p *park) SendCommand(_ context.Context, in *ssm.SendCommandInput, _ ...fun
 	if p.refuse != nil {
 		return nil, p.refuse
 	}
+	if slices.Contains(in.InstanceIds, p.dead) {
+		return nil, &smithy.GenericAPIError{Code: "InvalidInstanceId", Message: "Instances not in a valid state for account"}
+	}
 	p.sent = append(p.sent, in.InstanceIds)
 	p.limits = append(p.limits, in.Parameters["executionTimeout"][0])
 	return &ssm.SendCommandOutput{Command: &types.Command{CommandId: aws.String(fmt.Sprint(len(p.sent) - 1))}}, nil
@@ -62,6 +67,10 @@ func (p *park) ListCommandInvocations(_ context.Context, in *ssm.ListCommandInvo
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.looks[*in.CommandId]++
+	if p.busy > 0 {
+		p.busy--
+		return nil, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "Rate exceeded"}
+	}
 	var n int
 	_, _ = fmt.Sscan(*in.CommandId, &n)
 	out := &ssm.ListCommandInvocationsOutput{}
@@ -174,6 +183,32 @@ func TestSSMSharesCommands(t *testing.T) {
 	for id, err := range errs {
 		if err != nil || builds[id] != strings.Repeat("b", 64) {
 			t.Errorf("%s: %s, %v", id, builds[id], err)
+		}
+	}
+}
+
+func TestSSMGoesOnWithoutAnInstanceThatEndedMeanwhile(t *testing.T) {
+	t.Parallel()
+	p := &park{dead: "i-004"}
+	builds, errs := deployAll(context.Background(), t, p, 10)
+	for id, err := range errs {
+		if id == p.dead {
+			if fault.KindOf(err) != fault.AWS || !strings.Contains(err.Error(), "InvalidInstanceId") {
+				t.Errorf("%s: %v", id, err)
+			}
+		} else if err != nil || builds[id] != strings.Repeat("b", 64) {
+			t.Errorf("%s, which lives: %s, %v", id, builds[id], err)
+		}
+	}
+}
+
+func TestSSMLooksAgainWhenItIsThrottled(t *testing.T) {
+	t.Parallel()
+	p := &park{busy: 5, slow: 5}
+	_, errs := deployAll(context.Background(), t, p, 3)
+	for id, err := range errs {
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func runHosts(ctx context.Context, d deps, o hostOptions) error {
 		err = printRows(d.Stdout, hostRows(s))
 	}
 	if err == nil && !(o.allowEmpty && len(s.Hosts) == 0 && len(o.wish.Only) == 0) {
-		err = s.Refuse(o.wish)
+		err = s.Refuse()
 	}
 	return err
 }

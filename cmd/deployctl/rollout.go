@@ -91,7 +91,7 @@ func (w *rolling) plan(ctx context.Context) error {
 		return err
 	}
 	if !o.allowEmpty || len(chosen.Hosts) > 0 || len(o.wish.Only) > 0 {
-		if err := chosen.Refuse(o.wish); err != nil {
+		if err := chosen.Refuse(); err != nil {
 			return err
 		}
 	}
