@@ -1,6 +1,8 @@
 package simulate
 
 import (
+	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,5 +158,26 @@ func TestAPromiseIsJudged(t *testing.T) {
 	}
 	if v := play(outage("1h", "2h"), Promise{Percent: 10, For: time.Minute, Losses: 3, Pools: 4}); !v.Kept || v.Outside != 1 {
 		t.Errorf("fewer pools in use than promised: %+v", v)
+	}
+}
+
+// A price that nobody knows must not keep all pools from being the cheapest.
+func TestPoolsOfUnknownPriceComeLastAndNobodyStarves(t *testing.T) {
+	t.Parallel()
+	c := config(t, "constant:10", "model")
+	c.Spec = mustSpec(t, strings.NewReplacer("[t3.large, m5.large]", "[t3.large, m5.large, m5a.large, t3a.large]", "[us-east-1a, us-east-1b, us-east-1c]", "[us-east-1a]").Replace(sample))
+	c.Price = func(typ string) float64 {
+		if typ == "m5a.large" {
+			return math.NaN()
+		}
+		return map[string]float64{"t3.large": 0.0832, "m5.large": 0.096, "t3a.large": 0.0752}[typ]
+	}
+	c.Market = func(pools []Pool) (Market, error) {
+		return TraceMarket("t.csv", text("time,pool,price,available\n0,#1,31%,1\n0,#2,34%,1\n0,#3,30%,1\n0,#4,33%,1\n"), pools, Told{})
+	}
+	c.Modes, c.For = []Mode{Mixed}, time.Hour
+	r := mustRun(t, c)
+	if m := r.Modes[0]; m.Short.UnitMinutes > 0 || len(m.Cost.Unknown) > 0 {
+		t.Errorf("%v unit-minutes are short, and of unknown price is %v", m.Short.UnitMinutes, m.Cost.Unknown)
 	}
 }

@@ -52,10 +52,11 @@ func (s *setup) price(kind int) float64 {
 // gives says that a pool has capacity to launch in.
 func (s *setup) gives(pool int) bool { return s.state[pool].up && !s.state[pool].leaving }
 
-// cheaper compares what a unit costs in two pools; unknown prices are equal.
+// cheaper compares what a unit costs in two pools. One whose price is not known
+// comes after those whose is: were it equal to all, no order would be left.
 func (s *setup) cheaper(a, b int) bool {
 	x, y := s.unitPrice(a), s.unitPrice(b)
-	return !math.IsNaN(x) && !math.IsNaN(y) && x < y
+	return x < y || !math.IsNaN(x) && math.IsNaN(y)
 }
 
 // take brings the pools up to date.
