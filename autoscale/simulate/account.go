@@ -111,7 +111,8 @@ type account struct {
 	losses                   []loss // of pools in use, lately
 	promise                  *Promise
 	verdict                  Verdict
-	queue                    *Queue // nil: no policy watches one
+	queue                    *Queue   // nil: no policy watches one
+	answers                  *Answers // nil: no policy watches how long they take
 	interrupted              int
 	peak, limit              int
 	turns, way, last         int
@@ -150,6 +151,9 @@ func (a *account) add(w *world) {
 	a.extremes(w)
 	if a.queue != nil {
 		a.queue.step(w.backlog, float64(serving)*w.unit)
+	}
+	if a.answers != nil {
+		a.answers.step(w)
 	}
 	a.short.step(w.now, w.step, w.demand-float64(serving), w.demand, 0)
 	if target := a.target.add(w.now, w.target()); a.promise != nil {

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -49,5 +50,8 @@ func TestThePageOfTheDocsIsTrue(t *testing.T) {
 		if !strings.Contains(string(page), "`"+m+"`") {
 			t.Errorf("docs/simulate.md does not show key %s of a model", m)
 		}
+	}
+	if d := DefaultAnswer(); !strings.Contains(string(page), fmt.Sprintf("`--service-time` (%d ms)", d.Service.Milliseconds())) || !strings.Contains(string(page), fmt.Sprintf("`--workers` (%d)", d.Workers)) {
+		t.Errorf("docs/simulate.md does not name the defaults %+v of the model of latency", d)
 	}
 }

@@ -27,11 +27,14 @@ func metricNames(predefined string) (namespace, metric string) {
 // sourceOf is the model of a metric as the group g sees it. Load is spread
 // evenly over all units in service of both halves of a group, since they stand
 // behind one load balancer or read one queue.
-func (w *world) sourceOf(g *group, namespace, metric string, dimensions map[string]string) (source, error) {
+func (w *world) sourceOf(g *group, q autoscale.Query) (source, error) {
+	namespace, metric := orZero(q.Namespace), orZero(q.Metric)
 	if namespace == "AWS/AutoScaling" {
-		return w.groupMetric(metric, dimensions["AutoScalingGroupName"])
+		return w.groupMetric(metric, q.Dimensions["AutoScalingGroupName"])
 	}
 	switch metric {
+	case "TargetResponseTime":
+		return w.answerTime(orZero(q.Statistic))
 	case "CPUUtilization":
 		return func(w *world) float64 {
 			if g.serving(-1) == 0 {
@@ -192,7 +195,7 @@ func (w *world) newMeter(g *group, queries []autoscale.Query, period time.Durati
 			m.calculations = append(m.calculations, calculation{id, f})
 			continue
 		}
-		from, err := w.sourceOf(g, orZero(q.Namespace), orZero(q.Metric), q.Dimensions)
+		from, err := w.sourceOf(g, q)
 		if err != nil {
 			return nil, err
 		}

@@ -35,6 +35,9 @@ type ReportMode struct {
 	Longest      ReportWindow   `json:"short_longest"`
 	QueueMost    float64        `json:"queue_most,omitempty"`
 	QueueSeconds float64        `json:"queue_seconds,omitempty"`
+	AnswerMean   float64        `json:"answer_mean_seconds,omitempty"`
+	AnswerWorst  float64        `json:"answer_worst_seconds,omitempty"`
+	AnswerOver   float64        `json:"answer_over_target_seconds,omitempty"`
 	CostOnDemand float64        `json:"cost_on_demand"`
 	CostSpot     float64        `json:"cost_spot"`
 	CostUnknown  []string       `json:"cost_unknown"`
@@ -76,6 +79,9 @@ func (r Result) Report(a About) Report {
 			CostOnDemand: m.Cost.OnDemand, CostSpot: m.Cost.Spot, CostUnknown: append([]string{}, m.Cost.Unknown...)}
 		if q := m.Queue; q != nil {
 			one.QueueMost, one.QueueSeconds = q.Most, q.Wait.Seconds()
+		}
+		if a := m.Answers; a != nil {
+			one.AnswerMean, one.AnswerWorst, one.AnswerOver = a.Mean().Seconds(), a.Worst.Seconds(), a.Over.Seconds()
 		}
 		if v := m.Verdict; v != nil {
 			one.Promise = &ReportPromise{v.Promise.Text(), v.Kept, v.Broken, v.Outside, v.Worst.report()}

@@ -15,7 +15,11 @@ import (
 type signal struct {
 	meter  *meter
 	metric string // its name, when it is one plain metric
-	points []float64
+	// statistic is the one of a plain metric; of an answer's time, times is by
+	// what it exceeds the average.
+	statistic string
+	times     float64
+	points    []float64
 
 	alarm  scaling.Alarm
 	policy autoscale.Policy
@@ -35,7 +39,8 @@ type wish struct {
 	track  bool
 }
 
-// signals builds all signals of a group, and says which cannot be simulated.
+// signals builds all signals of a group, and says which cannot be simulated and
+// what stands behind the others.
 func (w *world) signals(g *group, spec autoscale.Group) []string {
 	var missing []string
 	for _, key := range slices.Sorted(maps.Keys(spec.Policies)) {
@@ -63,6 +68,7 @@ func (w *world) signals(g *group, spec autoscale.Group) []string {
 			missing = append(missing, "alarm "+key+" of "+g.name+" is left out: "+err.Error())
 			continue
 		}
+		missing = append(missing, w.aim(g, key, s)...)
 		g.signals = append(g.signals, s)
 	}
 	return missing
@@ -89,7 +95,9 @@ func (w *world) tracking(g *group, p autoscale.Policy) (*signal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &signal{meter: m, metric: plain(metric, len(queries)), policy: p, track: true, target: orZero(t.Target), oneWay: orZero(t.DisableScaleIn), warmup: g.warm(p, g.cooldown)}, nil
+	s := &signal{meter: m, metric: plain(metric, len(queries)), policy: p, track: true, target: orZero(t.Target), oneWay: orZero(t.DisableScaleIn), warmup: g.warm(p, g.cooldown)}
+	s.heed(queries[0])
+	return s, nil
 }
 
 // plain is the name of a metric that is watched alone.
@@ -129,6 +137,7 @@ func (w *world) alarm(g *group, a autoscale.Alarm, p autoscale.Policy) (*signal,
 	if a.Datapoints != nil {
 		s.alarm.Datapoints = *a.Datapoints
 	}
+	s.heed(queries[0])
 	for _, one := range p.Steps {
 		step := scaling.Step{From: math.Inf(-1), To: math.Inf(1), Amount: orZero(one.Adjustment)}
 		if one.From != nil {

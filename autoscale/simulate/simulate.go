@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"bakehouse/autoscale"
+	"bakehouse/autoscale/scaling"
 	"bakehouse/internal/fault"
 )
 
@@ -33,6 +34,9 @@ type Config struct {
 	For    time.Duration // 0: as long as the demand's trace
 	Lag    time.Duration // from the end of a metric's period until an alarm sees it
 	Unit   float64       // demand that one capacity unit serves, fully used
+	// Answer is how a unit answers requests, where policies watch the time that
+	// takes; the zero value is DefaultAnswer.
+	Answer scaling.Station
 	Start  time.Time     // of time zero, for schedules
 	Every  time.Duration // between two looks of the balance controller
 	Hold   time.Duration // of its rule
@@ -61,6 +65,7 @@ type ModeResult struct {
 	Cost        Cost
 	Verdict     *Verdict // nil without a promise
 	Queue       *Queue   // nil when no policy watches a queue
+	Answers     *Answers // nil when no policy watches how long answers take
 }
 
 // Result is what a simulation found.
@@ -93,6 +98,8 @@ func (c Config) check() error {
 		{c.Lag < 0 || c.Hold < 0 || c.Grace < 0, "lag, hold and grace must not be negative"},
 		{c.Every <= 0, "the controller's interval must be more than zero"},
 		{!(c.Unit > 0), "what a unit serves must be more than zero"},
+		{c.Answer != scaling.Station{} && (c.Answer.Service < time.Millisecond || c.Answer.Service > scaling.Patience), "the service time must be from a millisecond to a minute"},
+		{c.Answer != scaling.Station{} && (c.Answer.Workers < 1 || c.Answer.Workers > 1000), "the workers of a unit must be from 1 to 1000"},
 		{len(c.Modes) == 0, "there are no modes to compare"},
 	} {
 		if bad.wrong {
@@ -111,7 +118,10 @@ func (c Config) setup() (*setup, Market, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &setup{pools: pools, boot: c.Boot, step: c.Step, lag: c.Lag, unit: c.Unit}
+	s := &setup{pools: pools, boot: c.Boot, step: c.Step, lag: c.Lag, unit: c.Unit, answer: c.Answer}
+	if s.answer == (scaling.Station{}) {
+		s.answer = DefaultAnswer()
+	}
 	var zones []string
 	for _, p := range pools {
 		if !slices.Contains(zones, p.Zone) {
@@ -219,7 +229,7 @@ func (w *world) result() ModeResult {
 	a.owed.finish()
 	od := w.pools[0].Type
 	m := ModeResult{Mode: w.mode, OnDemand: a.onDemand / 3600, Spot: a.spot / 3600, Starting: a.starting / 3600, Short: a.short.total,
-		Interrupted: a.interrupted, Turns: a.turns, Peak: a.peak, Limit: a.limit, Cost: a.costs(w.setup, od), Queue: a.queue}
+		Interrupted: a.interrupted, Turns: a.turns, Peak: a.peak, Limit: a.limit, Cost: a.costs(w.setup, od), Queue: a.queue, Answers: a.answers}
 	for _, g := range w.groups {
 		m.Launches += g.launches
 	}

@@ -102,6 +102,11 @@ func (r Result) remarks(a About) []string {
 		}
 	}
 	for _, m := range r.Modes {
+		if a := m.Answers; a != nil {
+			out = append(out, string(m.Mode)+": "+a.text())
+		}
+	}
+	for _, m := range r.Modes {
 		if m.Verdict != nil {
 			out = append(out, fmt.Sprintf("%s: %s", m.Mode, m.Verdict.text()))
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bakehouse/autoscale"
+	"bakehouse/autoscale/scaling"
 )
 
 // poolState is what is known of a pool now.
@@ -29,7 +30,8 @@ type setup struct {
 	step    time.Duration
 	lag     time.Duration
 	unit    float64 // demand that one unit serves
-	down    int     // pools that are down
+	answer  scaling.Station
+	down    int // pools that are down
 	losses  int
 	events  []Event // of this step
 }
@@ -101,6 +103,7 @@ type world struct {
 	asked   float64 // demand as it was given
 	demand  float64 // in units
 	backlog float64 // work that waits, as a queue would hold it
+	crowd   crowd   // requests that wait for an answer
 	keeper  *keeper
 	account account
 }
@@ -166,7 +169,7 @@ func build(c Config, s *setup, mode Mode) (*world, []string, error) {
 	spec := autoscale.Spec{Version: 2, Region: c.Spec.Region, Groups: map[string]autoscale.Group{c.Group: written}}
 	expanded := autoscale.Expand(spec).Groups
 	w := &world{setup: s, mode: mode, start: c.Start}
-	w.account = newAccount(s)
+	w.account, w.crowd.takes = newAccount(s), s.answer.Service
 	if c.Promise != nil {
 		if p, ok := c.Promise(c.Group, written); ok {
 			w.account.promise = &p
@@ -265,6 +268,10 @@ func (g *group) slack(w *world) float64 {
 			}
 		}
 		switch s.metric {
+		case "TargetResponseTime":
+			if load := w.answer.LoadFor(s.unspread(limit)); load > 0 {
+				return 1 / load
+			}
 		case "CPUUtilization":
 			return 100 / max(limit, 1)
 		case "RequestCountPerTarget":
@@ -315,6 +322,7 @@ func (w *world) play(now time.Duration, asked float64) error {
 	for _, g := range w.groups {
 		g.fulfil(now, w.setup)
 	}
+	w.crowd.step(w)
 	for _, g := range w.groups {
 		for _, s := range g.signals {
 			s.meter.sample(w, g.serving(-1)-recent(&g.entries, now, s.warmup))

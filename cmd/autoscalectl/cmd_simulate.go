@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/autoscale"
+	"bakehouse/autoscale/scaling"
 	"bakehouse/autoscale/simulate"
 	"bakehouse/bake/cost"
 	"bakehouse/internal/cliapp"
@@ -51,6 +52,8 @@ func simulateFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "step", Value: 10 * time.Second, Usage: "`TIME` between two looks"},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "`NUMBER` that decides noise and models"},
 		&cli.Float64Flag{Name: "unit", Value: 1, Usage: "`DEMAND` that one capacity unit serves when fully used"},
+		&cli.DurationFlag{Name: "service-time", Value: simulate.DefaultAnswer().Service, Usage: "`TIME` that a request takes a unit when nothing waits, for policies on latency"},
+		&cli.IntFlag{Name: "workers", Value: simulate.DefaultAnswer().Workers, Usage: "`NUMBER` of requests that a unit works on at once, for policies on latency"},
 		&cli.StringFlag{Name: "start", Usage: "`DATE` of time zero for schedules, RFC 3339 (default: the trace's, or 2026-01-05T00:00:00Z, a Monday)"},
 		&cli.DurationFlag{Name: "metric-lag", Value: time.Minute, Usage: "`TIME` from the end of a metric's period until an alarm sees it"},
 		&cli.DurationFlag{Name: "notice", Value: 2 * time.Minute, Usage: "`TIME` of notice before a loss, for spot traces"},
@@ -72,7 +75,8 @@ func (d deps) simulate(c *cli.Context, o common) error {
 		return err
 	}
 	s := simulation{c: c, cfg: simulate.Config{Spec: spec, Boot: c.Duration("boot"), Step: c.Duration("step"), Lag: c.Duration("metric-lag"), Unit: c.Float64("unit"),
-		Every: c.Duration("every"), Hold: c.Duration("hold"), Grace: c.Duration("grace")}}
+		Every: c.Duration("every"), Hold: c.Duration("hold"), Grace: c.Duration("grace"),
+		Answer: scaling.Station{Service: c.Duration("service-time"), Workers: c.Int("workers")}}}
 	for _, read := range []func() error{s.names, s.times, s.demand, s.spot, s.prices, s.promise} {
 		if err := read(); err != nil {
 			return err
@@ -176,6 +180,9 @@ func (s *simulation) times() (err error) {
 		if s.cfg.For, err = simulate.ParseDuration(text); err != nil || s.cfg.For <= 0 {
 			return cliapp.Usagef("--for %s: want a time such as 24h or 7d", text)
 		}
+	}
+	if s.cfg.Answer.Service <= 0 || s.cfg.Answer.Workers <= 0 {
+		return cliapp.Usagef("--service-time %s, --workers %d: want both more than zero", s.cfg.Answer.Service, s.cfg.Answer.Workers)
 	}
 	s.cfg.Start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	if text := s.c.String("start"); text != "" {
