@@ -80,8 +80,8 @@ func New(conf agentconf.Config, deps Deps) (*Agent, error) {
 	return &Agent{conf: conf, deps: deps}, nil
 }
 
-// FirstBoot runs what is unfinished of the chain for this instance. It returns
-// nil at once when all is done; ErrRebooting when the machine is about to
+// FirstBoot runs what is unfinished of the chain for this instance, and of a
+// deploy after it that was interrupted. It returns nil at once when all is done; ErrRebooting when the machine is about to
 // reboot. A cancelled ctx leaves the journal as a kill would.
 func (a *Agent) FirstBoot(ctx context.Context) error {
 	id, err := a.instanceID(ctx)
@@ -104,6 +104,10 @@ func (a *Agent) FirstBoot(ctx context.Context) error {
 	j = a.rejoin(j)
 	s := &session{Agent: a, j: j}
 	err = s.chainInGroup(ctx)
+	if err == nil && j.Complete() && j.halfDeployed() {
+		a.deps.Events.Note("going on with the deploy that was interrupted")
+		err = s.deploySteps(ctx)
+	}
 	s.report(ctx, err)
 	return err
 }
@@ -115,7 +119,7 @@ func (a *Agent) completed(instanceID string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.Leave != nil || !a.told(j) || !j.Reported {
+	if err != nil || j.InstanceID != instanceID || !j.Complete() || j.halfDeployed() || j.Leave != nil || !a.told(j) || !j.Reported {
 		return false, err
 	}
 	a.deps.Events.Note("first boot of " + instanceID + " is complete")
@@ -151,23 +155,32 @@ func (a *Agent) deploy(ctx context.Context, how session) error {
 	if err != nil {
 		return err
 	}
+	if j.Leave != nil {
+		return fault.Newf(fault.Check, "deploy to other instances; this one registers again should it be booted again",
+			"deploying: the instance has left: %s", j.Leave.Detail)
+	}
 	s := &how
 	s.Agent, s.j = a, j
-	j.Deploy = &Record{State: Running, Started: a.deps.Clock.Now()}
+	err = s.deploySteps(ctx)
+	s.report(ctx, err)
+	return err
+}
+
+// deploySteps runs the steps of a deploy, and records in Journal.Deploy how far
+// it came.
+func (s *session) deploySteps(ctx context.Context) error {
+	d := &Record{State: Running, Started: s.deps.Clock.Now()}
+	s.j.Deploy = d
 	for _, st := range []step{{Identify, s.identify}, {Pull, s.pull}, {Start, s.start}} {
-		j.Deploy.Stage = st.name
+		d.Stage = st.name
 		if err := s.save(); err != nil {
 			return err
 		}
 		if err := s.announced(ctx, st); err != nil {
-			err = errors.Join(err, s.ended(ctx, j.Deploy, err))
-			s.report(ctx, err)
-			return err
+			return errors.Join(err, s.ended(ctx, d, err))
 		}
 	}
-	err = s.ended(ctx, j.Deploy, nil)
-	s.report(ctx, err)
-	return err
+	return s.ended(ctx, d, nil)
 }
 
 // session is one run of the chain under the lock.
@@ -288,12 +301,15 @@ func (s *session) connect(ctx context.Context) (*Cloud, error) {
 // instanceID asks who we are; it decides whose state is on disk.
 func (a *Agent) instanceID(ctx context.Context) (string, error) {
 	var id string
-	err := a.retry(ctx, patience{For: "the metadata service", Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, func() (err error) {
+	err := a.askMetadata(ctx, "identifying the instance", func() (err error) {
 		id, err = a.deps.Metadata.InstanceID(ctx)
 		return err
 	})
-	if err != nil {
-		return "", fault.New(fault.AWS, "check that the instance metadata service (IMDSv2) is enabled for this instance", fmt.Errorf("identifying the instance: %w", err))
-	}
-	return id, nil
+	return id, err
+}
+
+// askMetadata asks the metadata service, patiently.
+func (a *Agent) askMetadata(ctx context.Context, what string, ask func() error) error {
+	err := a.retry(ctx, patience{For: "the metadata service", Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, ask)
+	return fault.New(fault.AWS, "check that the instance metadata service (IMDSv2) is enabled for this instance", wrap(what, err))
 }

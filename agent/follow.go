@@ -96,7 +96,7 @@ func (f *follower) look(ctx context.Context) error {
 func (f *follower) bySpread(ctx context.Context, g *glance) error {
 	build, now := g.channel.Build, f.deps.Clock.Now()
 	switch {
-	case g.runs == build || g.refused(build):
+	case !g.session.j.halfDeployed() && (g.runs == build || g.refused(build)):
 		f.build = ""
 		return nil
 	case build != f.build:
@@ -116,7 +116,8 @@ func (g *glance) refused(build release.ID) bool {
 }
 
 // glance reads the channel, for an answer without a body while nothing is new.
-// Before first boot is complete there is nothing to follow, and nil.
+// Before first boot is complete, and once the instance has left, there is nothing
+// to follow, and nil.
 func (f *follower) glance(ctx context.Context) (*glance, error) {
 	unlock, err := f.lock(ctx)
 	if err != nil {
@@ -127,7 +128,7 @@ func (f *follower) glance(ctx context.Context) (*glance, error) {
 		return nil, err
 	}
 	j, err := f.openJournal(f.id)
-	if err != nil || !j.Complete() {
+	if err != nil || !j.Complete() || j.Leave != nil {
 		return nil, err
 	}
 	s := &session{Agent: f.Agent, j: j}

@@ -48,8 +48,13 @@ func (s *session) chainInGroup(ctx context.Context) error {
 	if err := s.runChain(ctx, Identify); err != nil {
 		return err
 	}
-	n, err := s.deps.Metadata.Notice(ctx)
-	if err != nil {
+	var n Notice
+	if err := s.askMetadata(ctx, "asking what the group intends", func() (err error) {
+		n, err = s.deps.Metadata.Notice(ctx)
+		return err
+	}); err != nil && s.j.Warm {
+		return err // to take it out of its pool on no word is worse than to wait for one
+	} else if err != nil {
 		s.deps.Events.Note("the group's intention is unknown: " + err.Error())
 	}
 	last := Start
@@ -59,7 +64,7 @@ func (s *session) chainInGroup(ctx context.Context) error {
 		return err
 	}
 	workCtx, stop := s.keepHook(ctx)
-	err = s.runChain(workCtx, last)
+	err := s.runChain(workCtx, last)
 	if err == nil && last == Start && !s.told(s.j) {
 		err = s.current(workCtx)
 	}
@@ -138,14 +143,22 @@ func (s *session) keepHook(ctx context.Context) (work context.Context, stop func
 		return work, cancel
 	}
 	beating := make(chan struct{})
+	var lost error // of the last one: a lost one before it was made good
 	go func() {
 		defer close(beating)
 		for s.deps.Clock.Sleep(work, heartbeat) == nil {
-			// A lost one is made good by the next; the answer's error is told.
-			_ = cloud.Groups.Heartbeat(work, *h)
+			if err := cloud.Groups.Heartbeat(work, *h); work.Err() == nil {
+				lost = err
+			}
 		}
 	}()
-	return work, func() { cancel(); <-beating }
+	return work, func() {
+		cancel()
+		<-beating
+		if lost != nil { // else a right that is missing would show as a hook that nobody waits for
+			s.deps.Events.Note("the last heartbeat for the launch hook failed: " + lost.Error())
+		}
+	}
 }
 
 // launchEnd is when the launch hook is told ABANDON at the latest. Heartbeats

@@ -134,6 +134,9 @@ func TestHeartbeatsGoOutWhileFirstBootWorks(t *testing.T) {
 	if w.groups.beats != 3 {
 		t.Errorf("%d heartbeats, want 3", w.groups.beats)
 	}
+	if !slices.Contains(w.notes, "the last heartbeat for the launch hook failed: throttled") {
+		t.Errorf("nobody was told that they failed: %q", w.notes)
+	}
 }
 
 func TestLaunchThatTakesTooLongIsAbandoned(t *testing.T) {
@@ -198,6 +201,29 @@ func TestWarmPoolIsPreparedAndRefreshedWhenTakenIntoService(t *testing.T) {
 	}
 	if len(w.groups.told) != 2 || w.journal().Warm {
 		t.Errorf("the group was told %q, warm is %v", w.groups.told, w.journal().Warm)
+	}
+}
+
+func TestAWarmInstanceStaysInItsPoolUntilItsGroupSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	w := inGroup(t, "Warmed:Stopped")
+	warmed := w.notice
+	w.notice = func(n int) (Notice, error) {
+		if n < 3 {
+			return Notice{}, errors.New("connection refused")
+		}
+		return warmed(n)
+	}
+	w.boot()
+	if j := w.journal(); !j.Warm || j.finished(Start) {
+		t.Errorf("first boot in the pool: warm %v, start %s", j.Warm, j.record(Start).State)
+	}
+	w.notice = func(int) (Notice, error) { return Notice{}, errors.New("connection refused") }
+	if err := w.agent().FirstBoot(context.Background()); fault.KindOf(err) != fault.AWS {
+		t.Errorf("without a word of the group: %v", err)
+	}
+	if j := w.journal(); !j.Warm || j.finished(Start) {
+		t.Errorf("and then: warm %v, start %s", j.Warm, j.record(Start).State)
 	}
 }
 

@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"strings"
-	"time"
 
 	"bakehouse/internal/fault"
 )
@@ -34,12 +32,12 @@ func (i Identity) Group() string { return i.Tags[TagGroup] }
 // identify asks the metadata service who the instance is.
 func (s *session) identify(ctx context.Context) error {
 	var id Identity
-	err := s.retry(ctx, patience{For: "the metadata service", Attempts: 6, Base: 500 * time.Millisecond, Cap: 10 * time.Second}, func() (err error) {
+	err := s.askMetadata(ctx, "identifying the instance", func() (err error) {
 		id, err = s.deps.Metadata.Identity(ctx)
 		return err
 	})
 	if err != nil {
-		return fault.New(fault.AWS, "check that the instance metadata service (IMDSv2) is enabled for this instance", fmt.Errorf("identifying the instance: %w", err))
+		return err
 	}
 	if id.InstanceID != s.j.InstanceID {
 		return fault.Newf(fault.AWS, "", "identifying the instance: the metadata service says %s and then %s", s.j.InstanceID, id.InstanceID)

@@ -155,6 +155,11 @@ func (j *Journal) Complete() bool {
 	return true
 }
 
+// halfDeployed says that a deploy was begun and has not ended. Under the lock
+// nobody can be at it, so that whoever was, was killed: current may be another
+// build than the one that runs, and neither is known to be healthy.
+func (j *Journal) halfDeployed() bool { return j.Deploy != nil && j.Deploy.State == Running }
+
 // Failure returns the stage that failed, or nil.
 func (j *Journal) Failure() *Record {
 	for i := range j.Stages {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -65,6 +66,37 @@ func TestDeployKilledAnywhereIsDoneByTheNext(t *testing.T) {
 		}
 		w.deploys()
 		w.serving(id)
+	}
+}
+
+// A reboot, or a follower, ends what a killed deploy began.
+func TestADeployThatWasKilledIsGoneOnWith(t *testing.T) {
+	t.Parallel()
+	for _, p := range []Point{Unpacked, Switched, UnitStarted, BuildRefused, RolledBack} {
+		for name, next := range map[string]func(*world){
+			"boot":   func(w *world) { _ = w.agent().FirstBoot(context.Background()) },
+			"follow": func(w *world) { w.follows(0, 5*time.Minute) },
+		} {
+			w := newWorld(t)
+			w.boot()
+			want := release.ID(w.journal().Build)
+			if p == BuildRefused || p == RolledBack {
+				w.sick("sick build")
+			} else {
+				want = w.push("second build")
+			}
+			w.trace = killAt(p)
+			if err := w.agent().Deploy(context.Background()); !errors.Is(err, errKilled) {
+				t.Fatalf("%s: deploy ended with %v, want it killed", p, err)
+			}
+			w.trace = nil
+			starts := w.restarts()
+			next(w)
+			w.serving(want)
+			if j := w.journal(); j.halfDeployed() || j.LastGood != string(want) || w.restarts() == starts {
+				t.Errorf("killed at %q, then %s: deploy %+v, last good %s, %d starts", p, name, j.Deploy, release.ID(j.LastGood).Short(), w.restarts()-starts)
+			}
+		}
 	}
 }
 

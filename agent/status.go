@@ -58,12 +58,13 @@ func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, erro
 		st.Current = string(Layout{Root: filepath.Join(root, conf.App.Root)}.Live())
 	}
 	j, err := readJournal(filepath.Join(root, agentconf.StateDir, "journal.json"))
+	atWork := locked(filepath.Join(root, agentconf.StateDir, "lock"))
 	if errors.Is(err, fs.ErrNotExist) {
 		j = newJournal("")
 	} else if err != nil {
 		return Status{}, err
 	} else {
-		st.State = stateOf(j, locked(filepath.Join(root, agentconf.StateDir, "lock")))
+		st.State = stateOf(j, atWork)
 	}
 	st.InstanceID, st.Node, st.Reboots, st.Deploy, st.Log = j.InstanceID, j.Node, j.Reboots, j.Deploy, j.Log
 	st.LastGood, st.Refused = j.LastGood, j.Refused
@@ -74,13 +75,13 @@ func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, erro
 		st.Stages = append(st.Stages, StageStatus{Record: r, Seconds: seconds(r, now)})
 	}
 	st.Waits = readWaits(filepath.Join(root, agentconf.StateDir))
-	st.Why, st.Next = st.why(j)
+	st.Why, st.Next = st.why(j, atWork)
 	return st, nil
 }
 
 // why says what keeps the instance where it is, and what to do about it. A wait
 // is nearer than the failure that an earlier attempt left.
-func (st Status) why(j *Journal) (why, next string) {
+func (st Status) why(j *Journal, atWork bool) (why, next string) {
 	if len(st.Waits) > 0 {
 		var all []string
 		for _, w := range st.Waits {
@@ -99,6 +100,9 @@ func (st Status) why(j *Journal) (why, next string) {
 		return "prepared, and waiting for group " + st.Group + " to take it into service", ""
 	case NotStarted:
 		return "no boot-agent has run on this instance", resume
+	}
+	if j.halfDeployed() && !atWork && j.Leave == nil {
+		return "a deploy was interrupted, and no boot-agent is at work: what runs may not be the current release", "boot-agent deploy, or reboot"
 	}
 	return "", ""
 }

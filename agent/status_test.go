@@ -92,6 +92,26 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
+func TestInterruptedDeployShowsInTheStatus(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	w.push("second build")
+	w.trace = func(p Point) error {
+		if p != Switched {
+			return nil
+		}
+		if st := w.status(); st.Why != "" {
+			t.Errorf("at work, it says %q", st.Why)
+		}
+		return errKilled
+	}
+	_ = w.agent().Deploy(context.Background())
+	if st := w.status(); st.State != Complete || !strings.Contains(st.Why, "a deploy was interrupted") || st.Next != "boot-agent deploy, or reboot" {
+		t.Errorf("interrupted: %s, %q, next %q", st.State, st.Why, st.Next)
+	}
+}
+
 func TestFailedDeployShowsInTheStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

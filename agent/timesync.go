@@ -12,6 +12,7 @@ import (
 const (
 	clockWait = 30 * time.Second // for the machine's clock, at most
 	clockPoll = 250 * time.Millisecond
+	leastJump = time.Minute // less than that is no matter, or a machine that is slow to wake us
 )
 
 // awaitClock waits until the machine's clock is set, because every signed call
@@ -19,32 +20,46 @@ const (
 // the same 401 as a wrong key. A machine without a time service never says that
 // its clock is set, so after clockWait the agent goes on and says so.
 func (s *session) awaitClock(ctx context.Context) error {
-	began, over := s.deps.Clock.Now(), func() {}
+	began, over := s.deps.Clock.Now().Round(0), func() {} // Round: what the wall says, which jumps
 	defer func() { over() }()
-	for said := false; ; said = true {
+	for waited := time.Duration(0); waited < clockWait; waited += clockPoll {
 		set, err := s.deps.ClockSet()
 		if err != nil {
 			s.deps.Events.Note("the clock's state is unknown: " + err.Error())
 			return nil
 		}
 		if set {
-			return nil
+			return s.clockJumped(s.deps.Clock.Now().Round(0).Sub(began) - waited)
 		}
-		if !said {
+		if waited == 0 {
 			s.deps.Events.Note("waiting for the clock to be set")
 			over = s.waits(Wait{For: "the clock to be set", Until: began.Add(clockWait)})
 		}
 		if err := s.deps.Clock.Sleep(ctx, clockPoll); err != nil {
 			return fmt.Errorf("waiting for the clock to be set: %w", err)
 		}
-		// A clock that is being set jumps, forwards and backwards.
-		if d := s.deps.Clock.Now().Sub(began); d < 0 || d > 2*clockWait {
-			began = s.deps.Clock.Now()
-		} else if d >= clockWait {
-			s.deps.Events.Note(fmt.Sprintf("the clock is not set after %s (timedatectl); going on", clockWait))
-			return nil
+	}
+	s.deps.Events.Note(fmt.Sprintf("the clock is not set after %s (timedatectl); going on", clockWait))
+	return nil
+}
+
+// clockJumped corrects what was written down by the clock as it was before: the
+// time for the launch is counted from there, and a clock that was an hour slow
+// would have used it up.
+func (s *session) clockJumped(by time.Duration) error {
+	if by.Abs() < leastJump {
+		return nil
+	}
+	s.deps.Events.Note(fmt.Sprintf("the clock was set by %s", by.Round(time.Second)))
+	for i := range s.j.Stages {
+		r := &s.j.Stages[i]
+		for _, t := range []*time.Time{&r.Started, &r.Ended} {
+			if !t.IsZero() {
+				*t = t.Add(by)
+			}
 		}
 	}
+	return s.save()
 }
 
 // ClockSet says whether the kernel counts the machine's clock as set, which

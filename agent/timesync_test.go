@@ -49,6 +49,21 @@ func TestAClockThatJumpsWhileItIsSetDoesNotEndTheWait(t *testing.T) {
 	}
 }
 
+// The time for the launch is counted from the first run, by a clock that may be
+// hours slow by then.
+func TestAClockThatIsSetUsesUpNoLaunchTime(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{3 * time.Hour, -3 * time.Hour} {
+		w := inGroup(t, "InService")
+		w.unset, w.jump = 20, jump
+		began := w.now
+		w.boot()
+		if r := w.journal().record(Identify); !slices.Equal(w.groups.told, []string{saidReady}) || !r.Started.Equal(began.Add(jump)) || r.Ended.Before(r.Started) {
+			t.Errorf("set by %s: told %q, begun at %s, want %s", jump, w.groups.told, r.Started, began.Add(jump))
+		}
+	}
+}
+
 func TestStoppedWhileWaitingForTheClock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"bakehouse/internal/agentconf"
+	"bakehouse/internal/fault"
+	"bakehouse/release"
 )
 
 const testNode = "web-" + testInstance
@@ -199,6 +201,27 @@ func TestAnInstanceThatLeftRegistersAgainWhenStarted(t *testing.T) {
 		if j := w.journal(); j.Leave != nil || !j.Complete() {
 			t.Errorf("leave killed at %q, then started: journal %+v", at, j)
 		}
+	}
+}
+
+func TestNobodyDeploysToAnInstanceThatHasLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	old := release.ID(w.journal().Build)
+	w.notice = spot(w, "terminate", 1)
+	if err := w.agent().Watch(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.push("second build")
+	starts := w.restarts()
+	if err := w.agent().Deploy(context.Background()); fault.KindOf(err) != fault.Check || !strings.Contains(err.Error(), "the instance has left: spot interruption") {
+		t.Errorf("deploy: %v", err)
+	}
+	w.follows(0, 5*time.Minute)
+	w.serving(old)
+	if w.restarts() != starts {
+		t.Error("the app was started again")
 	}
 }
 
