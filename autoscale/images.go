@@ -103,7 +103,9 @@ func (r reader) exist(ctx context.Context, ids []string) error {
 	ids = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool { return id == "" })
 	for chunk := range slices.Chunk(ids, pageSize) {
 		// A filter, not ImageIds: one unknown id would fail the whole call.
-		out, err := r.w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []ec2types.Filter{{Name: ptr("image-id"), Values: chunk}}})
+		// Others' images are left out once they are deprecated, and launch
+		// nevertheless.
+		out, err := r.w.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{IncludeDeprecated: ptr(true), Filters: []ec2types.Filter{{Name: ptr("image-id"), Values: chunk}}})
 		if err != nil {
 			return err
 		}

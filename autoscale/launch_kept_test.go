@@ -135,3 +135,21 @@ func TestUserDataThatEC2WouldRefuseIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// aged is an account in which every image is somebody else's and deprecated.
+type aged struct{ EC2API }
+
+func (a aged) DescribeImages(ctx context.Context, in *ec2.DescribeImagesInput, o ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error) {
+	if !val(in.IncludeDeprecated) {
+		return &ec2.DescribeImagesOutput{}, nil
+	}
+	return a.EC2API.DescribeImages(ctx, in, o...)
+}
+
+func TestAnImageThatItsOwnerHasDeprecatedIsStillThere(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.apply(base)
+	c.w.EC2 = aged{c.w.EC2}
+	c.apply(strings.Replace(base, "max: 4", "max: 5", 1))
+}
