@@ -1,7 +1,9 @@
 package autoscale
 
 import (
+	"cmp"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,6 +38,19 @@ func (c *checker) policy(at string, p Policy) {
 	for i, s := range p.Steps {
 		if s.Adjustment == nil || s.From == nil && s.To == nil || s.From != nil && s.To != nil && *s.From >= *s.To {
 			c.say(at+".steps."+strconv.Itoa(i), "a step needs an adjustment, and from below to; one of the two may be left out")
+		}
+	}
+	c.together(at+".steps", p.Steps)
+}
+
+// together refuses steps that overlap or leave a gap, as AWS does
+// (docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-simple-step.html,
+// "Step adjustments").
+func (c *checker) together(at string, steps []Step) {
+	steps = slices.SortedFunc(slices.Values(steps), func(a, b Step) int { return cmp.Compare(*or(a.From, math.Inf(-1)), *or(b.From, math.Inf(-1))) })
+	for i := 1; i < len(steps); i++ {
+		if end, next := *or(steps[i-1].To, math.Inf(1)), *or(steps[i].From, math.Inf(-1)); end != next {
+			c.say(at, "one step ends at %v and the next begins at %v: steps meet, without a gap", end, next)
 		}
 	}
 }

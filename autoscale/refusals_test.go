@@ -45,6 +45,7 @@ func refusals() map[string][2]string {
 		"two kinds of a policy":     {"policies: {p: {type: ExactCapacity, track: {target: 1, predefined: ASGAverageCPUUtilization}}}", at + `16: groups.web.policies.p: track and predict stand alone: no type, adjustment or steps beside them`},
 		"half a prediction":         {"policies: {p: {predict: {target: 1, load: ASGTotalCPUUtilization}}}", at + `20: groups.web.policies.p.predict: give a pair, or a load metric and a scaling metric`},
 		"a step backwards":          {"policies: {p: {type: ExactCapacity, steps: [{from: 0, adjustment: 1}, {from: 2, to: 1, adjustment: 1}]}}", at + `75: groups.web.policies.p.steps.1: a step needs an adjustment, and from below to; one of the two may be left out`},
+		"steps with a gap":          {"policies: {p: {type: ExactCapacity, steps: [{from: 0, to: 1, adjustment: 1}, {from: 2, adjustment: 1}]}}", at + `41: groups.web.policies.p.steps: one step ends at 1 and the next begins at 2: steps meet, without a gap`},
 		"a lifetime of an hour":     {"capacity: {max_lifetime: 3600}", at + `16: groups.web.capacity.max_lifetime: expected 0, or at least 86400 (a day), got 3600`},
 		"a hook without a moment":   {"hooks: {h: {timeout: 60}}", at + `13: groups.web.hooks.h: on is needed`},
 		"a target group elsewhere":  {"load_balancing: {traffic_sources: ['arn:aws:elasticloadbalancing:x']}", at + `40: groups.web.load_balancing.traffic_sources.0: expected the ARN of a target group of VPC Lattice, got "arn:aws:elasticloadbalancing:x"; others belong in target_groups or classic`},
