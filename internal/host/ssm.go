@@ -54,12 +54,14 @@ const (
 	ssmTimeout = 60 // seconds until a command must have been delivered
 )
 
-// ssmSetup makes the machine's key once a boot, and prints its public half.
+// ssmSetup makes the machine's key once a boot, and prints its public half. Of
+// several that make one at the same time the first wins, by ln: what is encrypted
+// for a key that was replaced nobody can read.
 const ssmSetup = `set -eu
 umask 077
 mkdir -p ` + ssmDir + `
 cd ` + ssmDir + `
-[ -s key ] || { openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.new 2>/dev/null; mv key.new key; }
+[ -s key ] || { t=$(mktemp key.XXXXXXXX); openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$t" 2>/dev/null; ln "$t" key 2>/dev/null || true; rm -f "$t"; }
 openssl pkey -in key -pubout
 `
 
@@ -194,7 +196,9 @@ func (c Command) exported() (string, error) {
 
 // launchScript starts a script in a unit of its own, which outlives the SSM
 // command, and whose exit code appears only when all output is there. The
-// unit's command has no dollar sign, because systemd would expand it.
+// unit's command has no dollar sign, because systemd would expand it. What
+// commands have left in memory goes an hour after their end, and what nothing
+// is known to have ended after two days.
 func launchScript(id, script string) string {
 	runner := strings.ReplaceAll(`cd /root
 d=`+ssmDir+`
@@ -208,6 +212,7 @@ mv $d/@.new $d/@.code
 	return strings.NewReplacer("@SCRIPT", encode(script), "@RUNNER", encode(runner), "@", id).Replace(`set -eu
 umask 077
 cd ` + ssmDir + `
+find . -type f '(' -name '*.code' -mmin +60 -o ! -name key -mmin +2880 ')' 2>/dev/null | while read -r f; do rm -f "${f%.*}".*; done
 echo @SCRIPT | base64 -d >@.sh
 echo @RUNNER | base64 -d >@.run
 [ -e @.in ] || : >@.in
@@ -303,7 +308,7 @@ func (s *SSM) killUnit(ctx context.Context, id string) {
 	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), killGrace)
 	defer cancel()
 	_, _ = s.client.SendCommand(short, &ssm.SendCommandInput{DocumentName: aws.String("AWS-RunShellScript"), InstanceIds: []string{s.instance},
-		Parameters: map[string][]string{"commands": {"systemctl kill --signal=KILL bakehouse-ssm-" + id + " 2>/dev/null; true"}}})
+		Parameters: map[string][]string{"commands": {"systemctl kill --signal=KILL bakehouse-ssm-" + id + " 2>/dev/null; rm -f " + ssmDir + "/" + id + ".*"}}})
 }
 
 // Output runs c and returns its standard output, of up to 16 MiB.
