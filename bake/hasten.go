@@ -20,7 +20,7 @@ func (s *Session) hasten(ctx context.Context) {
 	if s.ending.IsZero() {
 		ids = append(ids, s.instance)
 	}
-	if s.prover != nil {
+	if s.prover != nil && s.prover.ending.IsZero() {
 		ids = append(ids, s.prover.instance)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hastenTime)

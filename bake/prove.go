@@ -122,9 +122,10 @@ func (s *Session) prove(ctx context.Context) error {
 	if err := s.markProof(ctx, ami.Proven); err != nil {
 		return err
 	}
-	// The image is proven whatever becomes of the prover: what could not be
-	// removed now is for the clean-up, which tries again and tells.
-	_ = s.removeProver(ctx)
+	// It ends while the bake goes on; the clean-up sees to that, and to what it
+	// made on the Chef server. The image is proven whatever becomes of it.
+	_ = p.disconnect(ctx)
+	p.release(ctx)
 	return nil
 }
 
@@ -175,7 +176,7 @@ func (a agentStatus) stage() string {
 // awaitFirstBoot asks the agent until its chain is complete. A failed one is
 // final: the agent tries again by itself before it says so.
 func (p *prover) awaitFirstBoot(ctx context.Context) error {
-	return poll(ctx, p.Clock, statePace(), func(ctx context.Context) (bool, error) {
+	return poll(ctx, p.Clock, p.guestPace(), func(ctx context.Context) (bool, error) {
 		out, err := p.machine.Output(ctx, host.Command{Script: "boot-agent status --json || true", Sudo: true})
 		if err != nil {
 			return false, guestFault(fault.Check, "asking the agent for its status", err, "")

@@ -24,13 +24,15 @@ type Session struct {
 	group    string // security group of the builder
 	token    string // client token of the launch
 	tried    []Attempt
-	instance string       // the builder
-	private  string       // its address, from the reply to its launch
-	ending   time.Time    // when EC2 took the order to end it; zero: not yet
-	addr     string       // where its SSH answers
-	machine  Machine      // connected builder
-	chefKey  secret.Bytes // private key of the bake's Chef client, PEM
-	client   string       // path of chef-client or cinc-client in the builder
+	instance string // the builder
+	private  string // its address, from the reply to its launch
+	launched time.Time
+	booted   time.Duration // from the launch to its first answer; 0: not known
+	ending   time.Time     // when EC2 took the order to end it; zero: not yet
+	addr     string        // where its SSH answers
+	machine  Machine       // connected builder
+	chefKey  secret.Bytes  // private key of the bake's Chef client, PEM
+	client   string        // path of chef-client or cinc-client in the builder
 	image    string
 	snaps    []string
 	siblings []ami.Image        // of the image, and itself: all of its role when it was made, the newest first

@@ -144,10 +144,10 @@ func TestABakeWaitsForAnImageThatTakesTenMinutes(t *testing.T) {
 	if err != nil || r.ImageID == "" {
 		t.Fatalf("image %q, %v", r.ImageID, err)
 	}
-	if lag := to.Sub(from) - 10*time.Minute; lag < 0 || lag > imagePace().Max {
+	if lag := to.Sub(from) - 10*time.Minute; lag < 0 || lag > imagePace(latest).Max {
 		t.Errorf("the image was seen %v after it was ready", lag)
 	}
-	if looks := f.ec2.called("DescribeImages"); looks > 10*60/int(imagePace().Max.Seconds())+25 {
+	if looks := f.ec2.called("DescribeImages"); looks > 10*60/int(imagePace(latest).Max.Seconds())+25 {
 		t.Errorf("%d looks at the image in ten minutes", looks)
 	}
 }

@@ -24,7 +24,11 @@ const silence = 20 * time.Second
 // moment. Another final state ends it.
 func (s *Session) awaitState(ctx context.Context, want types.InstanceStateName) (*types.Instance, error) {
 	var found *types.Instance
-	err := pollLater(ctx, s.Clock, statePace(), func(ctx context.Context) (bool, error) {
+	pace := statePace()
+	if want == types.InstanceStateNameTerminated {
+		pace.Soon = s.due()
+	}
+	err := pollLater(ctx, s.Clock, pace, func(ctx context.Context) (bool, error) {
 		i, err := s.look(ctx)
 		if err != nil {
 			return false, err
@@ -100,7 +104,7 @@ func (s *Session) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", s.place(), err)
 	}
-	s.machine = m
+	s.machine, s.booted = m, s.Clock.Now().Sub(s.launched)
 	return nil
 }
 

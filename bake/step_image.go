@@ -98,7 +98,7 @@ func (s *Session) awaitImage(ctx context.Context) error {
 	var made *types.Image
 	var far howFar
 	look, patience := s.lookAmongSiblings, await.Patience{For: await.Unanswered}
-	err := pollLong(ctx, s.Clock, imagePace(), func(ctx context.Context) (bool, error) {
+	err := pollLong(ctx, s.Clock, imagePace(s.soon()), func(ctx context.Context) (bool, error) {
 		i, err := look(ctx)
 		if patience.Outlasts(s.Clock.Now(), err) {
 			s.progress("%s: %s; looking on", s.image, awsfault.Brief(err))

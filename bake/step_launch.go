@@ -99,7 +99,7 @@ func (s *Session) launchAt(ctx context.Context, where Placement, data string) er
 	if err != nil {
 		return err
 	}
-	s.instance = id
+	s.instance, s.launched = id, s.Clock.Now()
 	s.progress("%s", id)
 	return s.journal.made(KindInstance, token, id)
 }

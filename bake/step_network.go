@@ -96,10 +96,6 @@ func (s *Session) findGroup(ctx context.Context) (string, error) {
 	return aws.ToString(out.SecurityGroups[0].GroupId), nil
 }
 
-// endTime is what EC2 takes at least to end an instance (half a minute is
-// usual). Before that there is no use in deleting what the instance uses.
-const endTime = 2 * time.Second
-
 // removeGroup deletes our group. EC2 refuses as long as the builder's interface
 // uses it, so this is also the wait for the builder's end, which takes EC2 half
 // a minute, and now and then some.
@@ -120,7 +116,8 @@ func (s *Session) removeGroup(ctx context.Context) error {
 	if slices.ContainsFunc(s.journal.remaining(), func(r Resource) bool { return r.Kind == KindInstance }) {
 		most = 2 // builder or prover could not be ended, and will not let go of the group
 	}
-	if err := s.Clock.Sleep(ctx, endTime-min(endTime, s.Clock.Now().Sub(s.ending))); err != nil {
+	// Before the builder has ended there is no use in deleting what it uses.
+	if err := s.Clock.Sleep(ctx, s.due()); err != nil {
 		return err
 	}
 	err := poll(ctx, s.Clock, pace{First: 2 * time.Second, Max: 10 * time.Second}, func(ctx context.Context) (bool, error) {

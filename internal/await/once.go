@@ -76,7 +76,7 @@ func (c Creation) attempt(ctx context.Context) (string, error) {
 // things only after a moment.
 func LookFor(ctx context.Context, clock Clock, find func(context.Context) (string, error)) (id string, err error) {
 	looks := 0
-	err = Poll(ctx, clock, Pace{time.Second, 2 * time.Second}, func(ctx context.Context) (bool, error) {
+	err = Poll(ctx, clock, Pace{First: time.Second, Max: 2 * time.Second}, func(ctx context.Context) (bool, error) {
 		looks++
 		var err error
 		if id, err = find(ctx); err != nil && ended(err) {

@@ -4,6 +4,7 @@
 package await
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -20,7 +21,10 @@ type Clock interface {
 
 // Pace is how often something is looked at: at once, then after First, with
 // each pause half as long again as the one before, up to Max.
-type Pace struct{ First, Max time.Duration }
+type Pace struct {
+	First, Max time.Duration
+	Soon       time.Duration // before the first look of PollLong; 0: First
+}
 
 // Poll calls look until it says that it is done, or fails, or ctx ends.
 func Poll(ctx context.Context, clock Clock, p Pace, look func(context.Context) (done bool, err error)) error {
@@ -39,14 +43,14 @@ func Poll(ctx context.Context, clock Clock, p Pace, look func(context.Context) (
 const share = 8
 
 // PollLong is Poll for what was asked for this moment and may take minutes: the
-// first look comes after p.First, and each further pause is an eighth of the
+// first look comes after p.Soon, and each further pause is an eighth of the
 // time that has passed, not less than p.First and not more than p.Max. So the
 // calls grow with the logarithm of the wait, and nothing is seen later than an
 // eighth of it.
 func PollLong(ctx context.Context, clock Clock, p Pace, look func(context.Context) (done bool, err error)) error {
 	start := clock.Now()
-	for {
-		if err := clock.Sleep(ctx, min(max(clock.Now().Sub(start)/share, p.First), p.Max)); err != nil {
+	for pause := cmp.Or(p.Soon, p.First); ; pause = min(max(clock.Now().Sub(start)/share, p.First), p.Max) {
+		if err := clock.Sleep(ctx, pause); err != nil {
 			return err
 		}
 		done, err := look(ctx)

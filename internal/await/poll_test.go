@@ -2,6 +2,7 @@ package await
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,5 +56,19 @@ func TestPatienceIsForCallsThatWereNotAnswered(t *testing.T) {
 	}
 	if none := (Patience{}); none.Outlasts(start, throttled) {
 		t.Error("the zero value has patience")
+	}
+}
+
+func TestPollLongLooksSoonOnce(t *testing.T) {
+	t.Parallel()
+	clock := &stopped{}
+	var at []time.Duration
+	start := clock.now
+	err := PollLong(t.Context(), clock, Pace{Soon: 500 * time.Millisecond, First: 2 * time.Second, Max: 10 * time.Second}, func(context.Context) (bool, error) {
+		at = append(at, clock.now.Sub(start))
+		return len(at) == 3, nil
+	})
+	if want := []time.Duration{500 * time.Millisecond, 2500 * time.Millisecond, 4500 * time.Millisecond}; err != nil || !slices.Equal(at, want) {
+		t.Errorf("looks at %v, want %v; %v", at, want, err)
 	}
 }
