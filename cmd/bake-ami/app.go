@@ -39,11 +39,21 @@ func newApp(d deps) *cli.App {
 		Description: "Launches a base image, converges the role on it, installs boot-agent, removes every secret and\n" +
 			"identity, verifies that, and makes an image. Whatever goes wrong, and on Ctrl-C, it removes all that\n" +
 			"it made. Progress goes to stderr; the last line on stdout is the AMI's id.\n\n" +
-			"Names in brackets are keys of bakehouse.yaml.",
+			"Names in brackets are keys of bakehouse.yaml; docs/configuration.md lists them all.\n\n" + examples(),
 		Flags:    flags(),
 		Action:   d.run,
 		Commands: append([]*cli.Command{sweepCommand(d), abortCommand(d), configCommand(d)}, imageCommands(d)...),
 	}
+}
+
+// examples are what a newcomer calls first.
+func examples() string {
+	return "  bake-ami --role web --dry-run     say what would be done, and whether it may be\n" +
+		"  bake-ami --role web               bake and prove; a second call with the same inputs finds the image\n" +
+		"  bake-ami --role web --publish-ssm /ami/web/current\n" +
+		"                                    the same, then write the id to a parameter\n" +
+		"  bake-ami list --role web          the images there are\n" +
+		"  bake-ami sweep --dry-run          what bakes that died have left"
 }
 
 // run is the command.

@@ -23,10 +23,10 @@ func pruneCommand(d deps) *cli.Command {
 			"cannot be looked into, nothing is removed.",
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "role", Aliases: []string{"r"}, Usage: "prune images of the Chef role `NAME`, repeatable"},
-			&cli.IntFlag{Name: "keep", Usage: "keep the newest `N`"},
+			&cli.IntFlag{Name: "keep", DefaultText: "age alone decides", Usage: "keep the newest `N` of each role, architecture and environment"},
 			&cli.StringFlag{Name: "older-than", Usage: "keep what is younger than `AGE`, as 30d"},
 			&cli.BoolFlag{Name: "despite-shares", Usage: "remove images, too, that other accounts may launch: whether they do cannot be seen from here"},
-			&cli.IntFlag{Name: "template-versions", Usage: "count the latest `N` versions of each launch template as use (default: 20; the default version and those that groups name always count)"},
+			&cli.IntFlag{Name: "template-versions", DefaultText: "20", Usage: "count the latest `N` versions of each launch template as use; the default version and those that groups name always count"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what would be removed, and why, and remove nothing"},
 			cliapp.YesFlag(),
 		}, catalogFlags()...),

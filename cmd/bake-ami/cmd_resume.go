@@ -21,7 +21,7 @@ func resumeCommand(d deps) *cli.Command {
 			&cli.StringFlag{Name: "report", Usage: "write the report (JSON) to `FILE`, also when the bake fails"},
 			&cli.StringFlag{Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
 			&cli.StringFlag{Name: "chef-client", EnvVars: []string{"CHEF_CLIENT_NAME"}, Usage: "`NAME` to sign as (chef.client_name)"},
-			&cli.StringFlag{Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "`FILE` with that client's private key (chef.client_key)"},
+			&cli.StringFlag{Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "`FILE` with the private key of --chef-client (chef.client_key)"},
 			&cli.StringFlag{Name: "state-dir", EnvVars: []string{"BAKEHOUSE_STATE_DIR"}, Usage: "journals of bakes are in `DIR` (default: $XDG_STATE_HOME/bakehouse)"},
 			cliapp.ConfigFlag(),
 			cliapp.OutputFlag(),

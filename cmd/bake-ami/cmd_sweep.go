@@ -66,7 +66,7 @@ func sweepFlags() []cli.Flag {
 		&cli.StringFlag{Name: "profile", EnvVars: []string{"AWS_PROFILE"}, Usage: "AWS `PROFILE` to take credentials from"},
 		&cli.StringFlag{Name: "chef-server", EnvVars: []string{"CHEF_SERVER_URL"}, Usage: "`URL` of the Chef server, with its organisation (chef.server_url)"},
 		&cli.StringFlag{Name: "chef-client", EnvVars: []string{"CHEF_CLIENT_NAME"}, Usage: "`NAME` to sign as (chef.client_name)"},
-		&cli.StringFlag{Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "`FILE` with that client's private key (chef.client_key)"},
+		&cli.StringFlag{Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "`FILE` with the private key of --chef-client (chef.client_key)"},
 		&cli.StringFlag{Name: "chef-ca-file", Usage: "PEM `FILE` that the Chef server's certificate is checked by (chef.ca_file)"},
 		&cli.StringFlag{Name: "state-dir", EnvVars: []string{"BAKEHOUSE_STATE_DIR"}, Usage: "journals of bakes are in `DIR` (default: $XDG_STATE_HOME/bakehouse)"},
 		cliapp.ConfigFlag(),

@@ -35,7 +35,7 @@ type options struct {
 
 // readOptions merges flags, environment and bakehouse.yaml.
 func (d deps) readOptions(c *cli.Context) (options, error) {
-	if _, err := cliapp.Arguments(c); err != nil {
+	if err := noArguments(c); err != nil {
 		return options{}, err
 	}
 	output, err := cliapp.OutputOf(c)

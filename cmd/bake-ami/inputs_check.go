@@ -2,13 +2,31 @@ package main
 
 import (
 	"os"
+	"slices"
+	"strings"
 
 	"bakehouse/bake"
 	"bakehouse/internal/cliapp"
+	"bakehouse/internal/fault"
 	"bakehouse/release"
 
 	"github.com/urfave/cli/v2"
 )
+
+// noArguments refuses an argument. Without a command it is a role or a command,
+// misplaced or misspelt.
+func noArguments(c *cli.Context) error {
+	stray := c.Args().First()
+	if stray == "" || slices.Contains(c.App.Commands, c.Command) {
+		_, err := cliapp.Arguments(c)
+		return err
+	}
+	var names []string
+	for _, cmd := range c.App.Commands {
+		names = append(names, cmd.Name)
+	}
+	return fault.Newf(fault.Usage, "name a role by --role "+stray+", or give a command: "+strings.Join(names, ", "), "unexpected argument %q: it is no command", stray)
+}
 
 // checkFiles refuses what this machine alone shows to be wrong: a program or
 // folder that is not there, and keys that are none.

@@ -18,8 +18,8 @@ func proveFlags() []cli.Flag {
 		&cli.StringFlag{Category: group, Name: "prove-instance-profile", Usage: "instance profile `NAME` that instances of the role run with (prove.instance_profile)"},
 		&cli.StringFlag{Category: group, Name: "prove-channel", Usage: "have the proving instance pull the build of `CHANNEL` (prove.channel; default: the image's)"},
 		&cli.StringSliceFlag{Category: group, Name: "prove-subnet", Usage: "prove the image in `SUBNET`, subnet-… or tag:KEY=VALUE, repeatable: the first with capacity (prove.subnet; default: where the builder ran)"},
-		&cli.StringFlag{Category: group, Name: "prove-group", Usage: "prove the image in the subnets of Auto Scaling group `NAME` (prove.group)"},
-		&cli.DurationFlag{Category: group, Name: "prove-timeout", Usage: "call the proof failed after `DURATION` (prove.timeout; default: 15m)"},
+		&cli.StringFlag{Category: group, Name: "prove-group", Usage: "prove the image in the subnets of Auto Scaling group `NAME`, in place of --prove-subnet; the group itself stays as it is (prove.group)"},
+		&cli.DurationFlag{Category: group, Name: "prove-timeout", DefaultText: "15m", Usage: "call the proof failed after `DURATION` (prove.timeout)"},
 	}
 }
 

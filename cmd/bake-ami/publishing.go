@@ -17,7 +17,7 @@ func publishFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Category: group, Name: "publish-ssm", Usage: "write the image's id into the SSM `PARAMETER`, in every region that has it, repeatable: /ami/web/current (image.publish_ssm)"},
 		&cli.StringFlag{Category: group, Name: "publish-launch-template", Usage: "give the launch template `NAME` a version with the image, made from its latest; an lt-… id is looked for in the image's own region only (image.publish_launch_template)"},
-		&cli.BoolFlag{Category: group, Name: "launch-template-default", Usage: "make that version the template's default"},
+		&cli.BoolFlag{Category: group, Name: "launch-template-default", Usage: "make the version of --publish-launch-template the template's default"},
 		&cli.StringFlag{Category: group, Name: "deprecate-predecessors", Usage: "have EC2 stop offering the role's earlier images at this `AGE` from now, as 30d, or now (image.deprecate_predecessors)"},
 	}
 }

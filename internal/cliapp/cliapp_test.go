@@ -115,6 +115,9 @@ func TestHelpGoesToStdoutWithTheExitCodes(t *testing.T) {
 			t.Errorf("%s: code %d, stderr %q, or no exit codes in\n%s", args, r.code, r.stderr, r.stdout)
 		}
 	}
+	if r := run(nil, nil, "push", "--help"); strings.Contains(r.stdout, "default: false") {
+		t.Errorf("a switch is said to be off unless given:\n%s", r.stdout)
+	}
 	if r := run(nil, nil, "--version"); r.stdout != "tool v1\n" {
 		t.Errorf("--version printed %q", r.stdout)
 	}

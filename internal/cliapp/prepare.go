@@ -17,6 +17,7 @@ func prepare(app *cli.App, p Process, asJSON *bool) {
 	app.Reader, app.Writer, app.ErrWriter = p.Stdin, p.Stdout, p.Stderr
 	app.HideHelp, app.HideHelpCommand = true, true
 	app.Flags = append(app.Flags, helpFlag())
+	quiet(app.Flags)
 	if app.Version == "" {
 		app.Version = Version()
 	}
@@ -43,6 +44,7 @@ func prepare(app *cli.App, p Process, asJSON *bool) {
 func prepareCommand(cmd *cli.Command, asJSON *bool) {
 	cmd.HideHelp, cmd.HideHelpCommand = true, true
 	cmd.Flags = append(cmd.Flags, helpFlag())
+	quiet(cmd.Flags)
 	cmd.OnUsageError = func(c *cli.Context, err error, _ bool) error { return usageError(c, cmd.Flags, err) }
 	template := cli.CommandHelpTemplate
 	action := cmd.Action
@@ -95,6 +97,15 @@ func remember(action cli.ActionFunc, asJSON *bool) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		*asJSON = c.String(outputName) == string(JSON) || c.Bool("json")
 		return action(c)
+	}
+}
+
+// quiet leaves "(default: false)" out of the help: a switch is off unless given.
+func quiet(flags []cli.Flag) {
+	for _, f := range flags {
+		if b, ok := f.(*cli.BoolFlag); ok && !b.Value {
+			b.DisableDefaultText = true
+		}
 	}
 }
 
