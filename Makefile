@@ -35,7 +35,7 @@ unit: ## the quick tests alone, no root needed
 e2e: deps build ## the end-to-end tests alone, in the lab
 	@test/tools/run-tests.sh -only-e2e
 
-faults: deps build ## every call of a bake x every fault, in the lab; prints the table (an hour; OF=plain|added|looks|proof|waits, SHARD=2/5)
+faults: deps build ## every call of a bake x every fault, in the lab; prints the table (an hour; OF=plain|added|looks|proof, SHARD=2/5), or OF=waits: an image that takes ten minutes
 	@test/tools/faults.sh "$(OF)" "$(SHARD)"
 
 bench: deps build ## what a bake and a boot cost, in the lab

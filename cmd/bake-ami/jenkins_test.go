@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-// TestJenkinsUsesWhatThereIs reads the Jenkinsfile and the freestyle recipe:
-// their braces pair up, and every flag that they give exists.
+// TestJenkinsUsesWhatThereIs reads the Jenkinsfile, the freestyle recipe and the
+// tool's own page: their braces pair up, and every flag that they give exists.
 func TestJenkinsUsesWhatThereIs(t *testing.T) {
 	t.Parallel()
-	var known []string
+	known := []string{"--help"}
 	for _, f := range append(flags(), sweepFlags()...) {
 		for _, n := range f.Names() {
 			known = append(known, "--"+n)
 		}
 	}
-	for _, path := range []string{"../../Jenkinsfile", "../../docs/jenkins.md"} {
+	for _, path := range []string{"../../Jenkinsfile", "../../docs/jenkins.md", "../../docs/bake-ami.md"} {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

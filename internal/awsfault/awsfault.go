@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"bakehouse/internal/awserr"
@@ -34,7 +35,7 @@ func Brief(err error) error { return brief{err} }
 // adds service, operation, status and request id around them.
 type brief struct{ error }
 
-// Error reads "CODE: MESSAGE".
+// Error reads "CODE: MESSAGE", or which endpoint could not be reached and why.
 func (b brief) Error() string {
 	var api interface {
 		ErrorCode() string
@@ -42,6 +43,10 @@ func (b brief) Error() string {
 	}
 	if errors.As(b.error, &api) {
 		return api.ErrorCode() + ": " + api.ErrorMessage()
+	}
+	var unsent *url.Error
+	if errors.As(b.error, &unsent) {
+		return unsent.Error() // method, endpoint and why: the SDK's count of attempts says no more
 	}
 	return b.error.Error()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -44,6 +45,12 @@ func TestNewWithoutAReplyNamesTheEndpoint(t *testing.T) {
 	err := New("ec2:RunInstances", "launching", errors.New("dial tcp: refused"))
 	if got := fault.NextOf(err); !strings.Contains(got, "endpoint") {
 		t.Errorf("advice %q", got)
+	}
+	sent := &url.Error{Op: "Post", URL: "https://ec2.example.com/", Err: errors.New("connection refused")}
+	err = New("ec2:RunInstances", "launching", &smithy.OperationError{ServiceID: "EC2", OperationName: "RunInstances",
+		Err: fmt.Errorf("exceeded maximum number of attempts, 6, https response error StatusCode: 0: %w", sent)})
+	if want := `launching: Post "https://ec2.example.com/": connection refused`; err.Error() != want {
+		t.Errorf("it reads %q, want %q", err, want)
 	}
 }
 
