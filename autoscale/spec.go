@@ -137,8 +137,8 @@ func (f fileV2) spec(d *decoder) (Spec, error) {
 	if f.Region == nil {
 		return Spec{}, d.errorf(nil, "add region: NAME", "the file names no region")
 	}
-	if !regionName.MatchString(*f.Region) {
-		return Spec{}, d.wrong("region", "expected the name of a region, such as us-east-1, got %q", *f.Region)
+	if err := d.region(*f.Region); err != nil {
+		return Spec{}, err
 	}
 	if f.Defaults != nil && f.Defaults.Use != nil {
 		return Spec{}, d.wrong("defaults.use", "only a group stands on templates")
@@ -157,6 +157,13 @@ func (f fileV2) spec(d *decoder) (Spec, error) {
 		s.Groups[name] = g
 	}
 	return s, nil
+}
+
+func (d *decoder) region(name string) error {
+	if !regionName.MatchString(name) {
+		return d.wrong("region", "expected the name of a region, such as us-east-1, got %q", name)
+	}
+	return nil
 }
 
 // group is a written group on its templates and the defaults.

@@ -109,6 +109,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"future version", "version: 3\nregion: x\ngroups: {}", "format 3 is not known"},
 		{"cron", v2 + "    schedules: {a: {cron: 0 25 * * *, min: 1}}", `cannot read "25"`},
 		{"two returns", v2 + "    policies: {p: {track: {target: 1, queries: [{id: a, namespace: n, metric: m}, {id: b, expression: a*2}]}}}", "exactly one query returns data"},
+		{"no region, of 2013", "region: uswest\ngroups: {web: {min_size: 1, max_size: 1, ami: ami-1, instance_type: t3.small}}", `autoscale.yaml:1:1: region: expected the name of a region, such as us-east-1, got "uswest"`},
 		{"two formats mixed", "version: 2\nregion: us-east-1\nuser_data: x\ngroups: {}", `unknown key "user_data"`},
 	}
 	for _, c := range cases {

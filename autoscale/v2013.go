@@ -67,6 +67,9 @@ func (f file2013) spec(d *decoder) (Spec, error) {
 	if f.Region != nil {
 		s.Region = *f.Region
 	}
+	if err := d.region(s.Region); err != nil {
+		return Spec{}, err
+	}
 	d.old = slices.Collect(maps.Keys(f.Groups))
 	for name, g := range f.Groups {
 		at := "groups." + name

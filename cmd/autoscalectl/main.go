@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // scheduled actions have zones, and a container may have none
 
 	"github.com/urfave/cli/v2"
 
