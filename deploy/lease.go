@@ -72,7 +72,7 @@ func (p *Publisher) Acquire(ctx context.Context, app, channel, id, by string) (*
 		return nil, err
 	}
 	if etag != "" && !held.Released && age < LeaseTime {
-		return nil, fault.New(fault.Check, "wait for its end, or for "+LeaseTime.String()+" after its operator died; then deployctl rollout --resume "+held.Rollout+" goes on",
+		return nil, fault.New(fault.Check, "wait for its end, or for "+LeaseTime.String()+" after its operator died; then deployctl rollout --app "+app+" --resume "+held.Rollout+" goes on",
 			fmt.Errorf("locking channel %s of %s: %w", channel, app, &LeaseHeld{held, age}))
 	}
 	l := &Lease{p: p, key: key, etag: etag, stopped: make(chan struct{}),

@@ -134,7 +134,7 @@ func (p *Publisher) UnderWay(ctx context.Context, app, channel, id string) error
 	if over, err := p.through(ctx, r); err != nil || over {
 		return err
 	}
-	next := "deployctl rollout --resume " + now.Rollout + " watches it; with --abort it goes back"
+	next := "deployctl rollout --app " + app + " --resume " + now.Rollout + " watches it; with --abort it goes back"
 	return fault.Newf(fault.Check, next, "rolling out %s of %s: agents carry out rollout %s of %s since %s", channel, app, r.ID, r.By, r.Started.Format(time.RFC3339))
 }
 

@@ -74,7 +74,7 @@ func (d deps) hostsOf(c *cli.Context, o common) (hostOptions, error) {
 	if h.wish.Role == "" && len(o.file.Roles) == 1 {
 		h.wish.Role = o.file.Roles[0]
 	}
-	if h.wish.Role == "" && h.wish.Query == "" && len(h.wish.Only) == 0 {
+	if h.wish.Role == "" && h.wish.Query == "" && len(h.wish.Only) == 0 && c.String("resume") == "" { // a rollout knows its own
 		return h, cliapp.Usagef("which hosts? give --role, --query or --hosts, or one role in apps.%s.roles", o.app)
 	}
 	return h, nil

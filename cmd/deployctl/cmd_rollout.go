@@ -156,7 +156,7 @@ func (o rolloutOptions) check() error {
 		return cliapp.Usagef("--engine %s: want ssh, ssm, refresh or pull", o.login.engine)
 	case o.login.port < 1 || o.login.port > 65535:
 		return cliapp.Usagef("--ssh-port %d: want 1 to 65535", o.login.port)
-	case o.channel == "":
+	case o.channel == "" && o.resume == "": // a rollout knows its own
 		return cliapp.Usagef("no channel: give --channel, or apps.%s.channel in the configuration", o.app)
 	case o.resume != "" && (o.build != "" || o.dryRun):
 		return cliapp.Usagef("--resume goes on with what was planned: leave BUILD and --dry-run out")

@@ -41,8 +41,8 @@ func (w *rolling) executor(ctx context.Context) (*deploy.Executor, error) {
 	return x, err
 }
 
-// fits refuses to go on with a rollout by another kind of engine. One by pull
-// names its own: nobody else can carry it out.
+// fits refuses to go on with a rollout by another kind of engine. One by pull or
+// by groups names its own: nobody else can carry it out.
 func (w *rolling) fits() error {
 	r, engine := w.state, w.o.login.engine
 	want := "ssh or ssm"
@@ -54,7 +54,7 @@ func (w *rolling) fits() error {
 		}
 	case r.Groups:
 		want = "refresh"
-		if engine == "refresh" {
+		if engine == "refresh" || !w.o.engineGiven {
 			return nil
 		}
 	case engine == "ssh" || engine == "ssm":

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"bakehouse/deploy"
+	"bakehouse/internal/config"
 )
 
 func TestWhatAnInstanceRefreshCannotDoIsRefused(t *testing.T) {
@@ -30,6 +31,32 @@ func TestWhatAnInstanceRefreshCannotDoIsRefused(t *testing.T) {
 	}
 	if h.live(t) != v1 || len(h.went) != 0 {
 		t.Errorf("live %s, went %v", h.live(t), h.went)
+	}
+}
+
+// TestARolloutKnowsWhatItsResumptionIsNotTold: the next step that is printed after
+// Ctrl-C names app and id alone.
+func TestARolloutKnowsWhatItsResumptionIsNotTold(t *testing.T) {
+	t.Parallel()
+	h, v1, v2 := newHall(t)
+	var r deploy.Rollout
+	if err := json.Unmarshal([]byte(h.b.ok(t, "rollout", v2, "--app", "web", "--dry-run", "-o", "json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	h.b.ok(t, "promote", v2, "--app", "web")
+	r.Groups = true
+	body, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.b.bucket.objects["web/rollouts/"+r.ID+".json"] = body
+	h.b.file.Apps["web"] = config.App{Bucket: "builds"} // no channel, no role
+	if code, _, errs := h.b.run("rollout", "--app", "web", "--resume", r.ID, "--engine", "ssh"); code != 2 || !strings.Contains(errs, "give --engine refresh") {
+		t.Errorf("by another kind of engine: code %d\n%s", code, errs)
+	}
+	code, _, errs := h.b.run("rollout", "--app", "web", "--resume", r.ID, "--abort")
+	if code != 4 || h.live(t) != v1 || !strings.Contains(errs, "stopped by ann@host; rolled back to build "+v1[:12]) {
+		t.Errorf("code %d, live %s\n%s", code, h.live(t), errs)
 	}
 }
 

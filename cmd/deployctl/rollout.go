@@ -143,7 +143,11 @@ func (w *rolling) locked(ctx context.Context, x *deploy.Executor) error {
 		err = perr
 	}
 	if err != nil && (r.Phase == deploy.Rolling || r.Phase == deploy.RollingBack) {
-		return fault.New(fault.KindOf(err), "deployctl rollout --app "+r.App+" --resume "+r.ID, err)
+		next := "deployctl rollout --app " + r.App + " --resume " + r.ID
+		if w.o.login.engine == "ssm" { // the state knows what kind of engine it was, and no more
+			next += " --engine ssm"
+		}
+		return fault.New(fault.KindOf(err), next, err)
 	}
 	return err
 }

@@ -69,9 +69,10 @@ type refreshed struct {
 // refresh that do not come to their end: a bad build, a bad image, Ctrl-C and an
 // abort, and a SIGTERM after which another process goes on.
 func TestARefreshGoesBack(t *testing.T) {
-	x := &swap{scaling: newScaling(t), pulled: pulled{t: t, ctx: deadline(t, 12*time.Minute), channel: "swap"}}
+	x := &swap{scaling: newScaling(t), pulled: pulled{t: t, ctx: deadline(t, 15*time.Minute), channel: "swap"}}
 	x.first = x.push("swap-1", nil)
 	x.opens()
+	x.comesUp()
 	x.isOn(x.first)
 	x.badBuild()
 	x.badImage()
@@ -104,10 +105,35 @@ func (x *swap) opens() {
 	if err == nil {
 		_, err = x.groups.CreateAutoScalingGroup(x.ctx, &autoscaling.CreateAutoScalingGroupInput{AutoScalingGroupName: &x.channel, MinSize: aws.Int32(0), MaxSize: aws.Int32(4), DesiredCapacity: aws.Int32(2),
 			AvailabilityZones: []string{"us-east-1a"}, DefaultInstanceWarmup: aws.Int32(0), LaunchTemplate: &astypes.LaunchTemplateSpecification{LaunchTemplateId: &x.template, Version: aws.String("1")},
-			LifecycleHookSpecificationList: []astypes.LifecycleHookSpecification{hook("ready", "LAUNCHING")}})
+			LifecycleHookSpecificationList: []astypes.LifecycleHookSpecification{{LifecycleHookName: aws.String("ready"), LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_LAUNCHING"),
+				HeartbeatTimeout: aws.Int32(300), DefaultResult: aws.String("ABANDON")}}})
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// comesUp waits for the first boots, however long this machine takes for them.
+func (x *swap) comesUp() {
+	t := x.pulled.t
+	t.Helper()
+	if err := story.Until(x.ctx, 200*time.Millisecond, func() error {
+		g, err := x.scaling.group(x.ctx, x.channel)
+		if err != nil || g == nil {
+			return errors.Join(err, errors.New("there is no group"))
+		}
+		up := 0
+		for _, i := range g.Instances {
+			if i.LifecycleState == astypes.LifecycleStateInService {
+				up++
+			}
+		}
+		if up != 2 {
+			return fmt.Errorf("%d instances are in service", up)
+		}
+		return nil
+	}); err != nil {
+		t.Fatalf("%v\n%s", err, x.activities(x.channel))
 	}
 }
 
