@@ -163,7 +163,8 @@ type newAlarm struct {
 	have    cwtypes.MetricAlarm // as it came
 }
 
-// putAlarm keeps the actions that are not the policy's: a put replaces all.
+// putAlarm keeps the actions that the file does not manage, and the policies of
+// others: a put replaces all.
 func (r *run) putAlarm(ctx context.Context, n newAlarm) error {
 	off := n.instead // actions to take off
 	var on []string
@@ -175,8 +176,7 @@ func (r *run) putAlarm(ctx context.Context, n newAlarm) error {
 		off, on = append(slices.Clone(off), arn), []string{arn}
 	}
 	a := n.full
-	in := &cloudwatch.PutMetricAlarmInput{OKActions: n.have.OKActions, InsufficientDataActions: n.have.InsufficientDataActions,
-		EvaluationCriteria: n.have.EvaluationCriteria, EvaluationInterval: n.have.EvaluationInterval}
+	in := &cloudwatch.PutMetricAlarmInput{EvaluationCriteria: n.have.EvaluationCriteria, EvaluationInterval: n.have.EvaluationInterval}
 	toAWS(&a, in)
 	in.AlarmName, in.ComparisonOperator = &n.name, comparisons()[val(a.Comparison)]
 	switch {
@@ -192,7 +192,8 @@ func (r *run) putAlarm(ctx context.Context, n newAlarm) error {
 	case "wall-clock":
 		in.EvaluationWindow = &cwtypes.EvaluationWindowMemberWallClockWindow{Value: cwtypes.WallClockWindow{Timezone: a.WindowZone}}
 	}
-	in.AlarmActions = append(slices.DeleteFunc(slices.Clone(n.have.AlarmActions), func(action string) bool { return slices.Contains(off, action) }), on...)
+	in.AlarmActions = slices.DeleteFunc(slices.Clone(n.have.AlarmActions), func(action string) bool { return !isPolicy(action) || slices.Contains(off, action) })
+	in.AlarmActions = slices.Concat(in.AlarmActions, on, a.Actions)
 	_, err := r.w.Alarms.PutMetricAlarm(ctx, in)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // policy refuses what does not go together: each kind of policy has fields of
@@ -143,8 +144,9 @@ func (c *checker) alarms(at, group string, g Group) {
 		a, p := g.Alarms[label], at+".alarms."+label
 		c.alarm(p, a)
 		c.alarmPeriods(p, a)
+		c.actions(p, a)
 		policy, known := g.Policies[val(a.Policy)]
-		if !known {
+		if !known && a.Policy != nil {
 			c.say(p+".policy", "there is no policy %q in this file for the group", val(a.Policy))
 		}
 		if policy.Track != nil || policy.Predict != nil {
@@ -158,9 +160,41 @@ func (c *checker) alarms(at, group string, g Group) {
 	}
 }
 
+// mostActions is how many an alarm takes for each of its states
+// (docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html).
+const mostActions = 5
+
+func (c *checker) actions(at string, a Alarm) {
+	if a.Policy == nil && a.Actions == nil && a.OKActions == nil && a.NoData == nil {
+		c.say(at, "policy is needed, or a list of actions")
+	}
+	given := 0
+	if a.Policy != nil {
+		given = 1
+	}
+	for _, l := range []struct {
+		key  string
+		all  []string
+		more int
+	}{{"actions", a.Actions, given}, {"ok_actions", a.OKActions, 0}, {"no_data_actions", a.NoData, 0}} {
+		if n := len(l.all) + l.more; n > mostActions {
+			c.say(at+"."+l.key, "CloudWatch takes %d%s, here are %d", mostActions, map[int]string{1: " with the policy"}[l.more], n)
+		}
+		for i, action := range l.all {
+			here := at + "." + l.key + "." + strconv.Itoa(i)
+			switch {
+			case isPolicy(action):
+				c.say(here, "a policy of the group is named by policy")
+			case !strings.HasPrefix(action, "arn:"):
+				c.say(here, "%q is no ARN", action)
+			}
+		}
+	}
+}
+
 func (c *checker) alarm(at string, a Alarm) {
 	math := a.Queries != nil
-	c.needs(at, map[string]bool{"comparison": a.Comparison != nil, "threshold": a.Threshold != nil || a.Band != nil, "policy": a.Policy != nil,
+	c.needs(at, map[string]bool{"comparison": a.Comparison != nil, "threshold": a.Threshold != nil || a.Band != nil,
 		"namespace": math || a.Namespace != nil, "metric or queries": math || a.Metric != nil, "period": math || a.Period != nil})
 	if math && (a.Metric != nil || a.Namespace != nil || a.Statistic != nil || a.Dimensions != nil || a.Period != nil || a.Unit != nil) {
 		c.say(at+".queries", "with queries, namespace, metric, statistic, dimensions, unit and period stand in each query")

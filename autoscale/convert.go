@@ -252,13 +252,18 @@ func (l Live) addAlarm(group string, a cwtypes.MetricAlarm) {
 	case *cwtypes.EvaluationWindowMemberWallClockWindow:
 		out.Window, out.WindowZone = ptr("wall-clock"), w.Value.Timezone
 	}
+	out.Actions = []string{}
 	for _, action := range a.AlarmActions {
+		if !isPolicy(action) { // policies have their own keys, and may be another group's
+			out.Actions = append(out.Actions, action)
+		}
 		for _, name := range slices.Sorted(maps.Keys(l.PolicyARNs)) {
 			if l.PolicyARNs[name] == action && out.Policy == nil {
 				out.Policy = ptr(l.PolicyNames[name])
 			}
 		}
 	}
+	out.OKActions, out.NoData = filled(out.OKActions), filled(out.NoData)
 	name := val(a.AlarmName)
 	if name != AlarmName(group, out) {
 		out.Name = &name

@@ -167,7 +167,7 @@ func (d *differ) alarms() {
 		live, there := have[name]
 		live.Name = nil
 		f := compare("alarms."+key, want, live)
-		anew := d.anew[*want.Policy]
+		anew := d.anew[val(want.Policy)]
 		if there && len(f) == 0 && !anew {
 			continue
 		}
@@ -175,7 +175,10 @@ func (d *differ) alarms() {
 		if there && len(f) == 0 {
 			reason = "its policy is made anew, and the alarm has to set off the new one"
 		}
-		put := newAlarm{name: name, policy: PolicyName(d.name, *want.Policy, d.want.Policies[*want.Policy]), full: alarmOver(live, want), have: d.live.alarms[name]}
+		put := newAlarm{name: name, full: alarmOver(live, want), have: d.live.alarms[name]}
+		if want.Policy != nil {
+			put.policy = PolicyName(d.name, *want.Policy, d.want.Policies[*want.Policy])
+		}
 		if live.Policy != nil {
 			put.instead = []string{d.live.PolicyARNs[PolicyName(d.name, *live.Policy, d.live.Policies[*live.Policy])]}
 		}

@@ -78,8 +78,13 @@ func (l Live) imported(name string) Group {
 	alarms := map[string]Alarm{}
 	for _, key := range slices.Sorted(maps.Keys(g.Alarms)) {
 		a := g.Alarms[key]
-		if _, known := g.Policies[val(a.Policy)]; !known || a.Metric == nil && a.Queries == nil {
-			continue // it sets off nothing that a file can name
+		if _, known := g.Policies[val(a.Policy)]; !known && a.Policy != nil || a.Metric == nil && a.Queries == nil {
+			continue // it watches, or sets off, what no file can name
+		}
+		for _, none := range []*[]string{&a.Actions, &a.OKActions, &a.NoData} {
+			if len(*none) == 0 && (a.Policy != nil || none != &a.Actions) {
+				*none = nil
+			}
 		}
 		if a.Queries != nil || maps.Equal(a.Dimensions, own) {
 			a.Dimensions = nil
@@ -99,7 +104,7 @@ func (l Live) leftOut(name string, g Group) []string {
 		notes = append(notes, name+": launch is left out: the group still uses launch configuration "+l.Config+"; add launch: to the file to move it to a launch template")
 	}
 	if g.Alarms == nil && len(l.Alarms) > 0 {
-		notes = append(notes, name+": alarms are left out: one of them sets off nothing that a file can name")
+		notes = append(notes, name+": alarms are left out: one of them watches, or sets off, what no file can name")
 	}
 	for _, policy := range slices.Sorted(maps.Keys(l.PolicyNames)) {
 		if _, named := l.Policies[l.PolicyNames[policy]]; !named {

@@ -76,6 +76,9 @@ func (of alarmOwners) groups(a cwtypes.MetricAlarm) []string {
 // shared says that an alarm of group sets off a policy of another one as well.
 func (l Live) shared(group, alarm string) bool {
 	return slices.ContainsFunc(l.alarms[alarm].AlarmActions, func(action string) bool {
-		return strings.Contains(action, ":scalingPolicy:") && !strings.Contains(action, ":autoScalingGroupName/"+group+":")
+		return isPolicy(action) && !strings.Contains(action, ":autoScalingGroupName/"+group+":")
 	})
 }
+
+// isPolicy says that an action of an alarm is a policy of some group.
+func isPolicy(action string) bool { return strings.Contains(action, ":scalingPolicy:") }

@@ -78,7 +78,8 @@ type Query struct {
 	Return     *bool             `yaml:"return" aws:"ReturnData" normal:"true" doc:"whether its data is the result"`
 }
 
-// Alarm is a CloudWatch alarm that sets off a policy of its group.
+// Alarm is a CloudWatch alarm that sets off a policy of its group, or tells
+// somebody about the group.
 type Alarm struct {
 	Name        *string           `yaml:"name" aws:"-" doc:"name in AWS, when it is not GROUP|POLICY|METRIC"`
 	Description *string           `yaml:"description" aws:"AlarmDescription" doc:"any text"`
@@ -101,7 +102,10 @@ type Alarm struct {
 	WindowZone  *string           `yaml:"window_time_zone" aws:"-" doc:"time zone of a wall-clock window"`
 	Warmup      *AlarmWarmup      `yaml:"warmup" aws:"WarmUpConfiguration" doc:"time after its making in which the alarm waits for data"`
 	EventTags   *EventTags        `yaml:"event_tags" aws:"ActionConfiguration.AlarmTagsPropagation" doc:"which tags of the alarm its events carry"`
-	Policy      *string           `yaml:"policy" aws:"-" doc:"key of the policy that it sets off"`
+	Policy      *string           `yaml:"policy" aws:"-" doc:"key of the policy that it sets off; none where it only tells somebody"`
+	Actions     []string          `yaml:"actions" aws:"-" doc:"ARNs, such as those of SNS topics, of what else happens when it goes off"`
+	OKActions   []string          `yaml:"ok_actions" aws:"OKActions" doc:"ARNs of what happens when all is well again"`
+	NoData      []string          `yaml:"no_data_actions" aws:"InsufficientDataActions" doc:"ARNs of what happens when there is no data"`
 }
 
 // AlarmWarmup is the time after its making in which an alarm waits for data.

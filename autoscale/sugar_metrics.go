@@ -86,17 +86,20 @@ func (s Spec) readings() map[string][]reading {
 }
 
 // reader names the policy whose decisions s is for, and the alarm where one
-// stands between.
+// stands between, or stands alone.
 func (s source) reader(g Group) string {
 	parts := strings.Split(s.key, ".")
 	if parts[0] != "alarms" {
-		return parts[1]
+		return "policy " + parts[1]
 	}
-	policy := val(g.Alarms[parts[1]].Policy)
-	if policy == parts[1] {
-		return policy
+	switch policy := val(g.Alarms[parts[1]].Policy); policy {
+	case "":
+		return "alarm " + parts[1]
+	case parts[1]:
+		return "policy " + policy
+	default:
+		return "policy " + policy + " (alarm " + parts[1] + ")"
 	}
-	return policy + " (alarm " + parts[1] + ")"
 }
 
 // collected is readings without their readers.
@@ -113,19 +116,26 @@ func (s Spec) collected() map[string][]string {
 // need says who reads r, as what follows "needs" or "need".
 func need(readers []string, what string) string {
 	if len(readers) == 1 {
-		return "policy " + readers[0] + " needs " + what
+		return readers[0] + " needs " + what
 	}
-	return "policies " + listed(shared(readers)) + " need " + what
+	words := shared(readers)
+	if !slices.ContainsFunc(words, func(r string) bool { return !strings.HasPrefix(r, "policy ") }) {
+		for i := range words {
+			words[i] = strings.TrimPrefix(words[i], "policy ")
+		}
+		words[0] = "policies " + words[0]
+	}
+	return listed(words) + " need " + what
 }
 
 // shared says the group that all readers are of only once.
 func shared(readers []string) []string {
+	out := slices.Clone(readers)
 	_, of, other := strings.Cut(readers[0], " of ")
 	end := " of " + of
 	if !other || slices.ContainsFunc(readers, func(r string) bool { return !strings.HasSuffix(r, end) }) {
-		return readers
+		return out
 	}
-	out := slices.Clone(readers)
 	for i := range len(out) - 1 {
 		out[i] = strings.TrimSuffix(out[i], end)
 	}

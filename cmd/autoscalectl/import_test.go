@@ -214,10 +214,9 @@ func withRareThings() map[string]func(h hand) {
 				{Id: aws.String("m1"), ReturnData: aws.Bool(false), MetricStat: &cwtypes.MetricStat{Stat: aws.String("Sum"), Period: aws.Int32(60), Metric: &cwtypes.Metric{Namespace: aws.String("A"), MetricName: aws.String("B")}}},
 				{Id: aws.String("e1"), Expression: aws.String("m1 * 2"), ReturnData: aws.Bool(true)}}})
 		},
-		"an alarm that no file can say": func(h hand) {
+		"an alarm that tells somebody": func(h hand) {
 			h.group(as.CreateAutoScalingGroupInput{})
-			h.policy(simple())
-			h.alarm(cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("web|gone|M"), AlarmActions: []string{"arn:aws:sns:us-east-1:1:t"}})
+			h.alarm(cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("web|gone|M"), AlarmActions: []string{"arn:aws:sns:us-east-1:1:t"}, OKActions: []string{"arn:aws:sns:us-east-1:1:u"}})
 		},
 	}
 }
@@ -246,7 +245,7 @@ func TestAPlanAfterAnImportIsEmpty(t *testing.T) {
 
 func TestImportSaysWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
-	for what, want := range map[string]string{"launch configuration": "note: web: launch is left out: the group still uses launch configuration lc", "an alarm that no file can say": "note: web: alarms are left out"} {
+	for what, want := range map[string]string{"launch configuration": "note: web: launch is left out: the group still uses launch configuration lc"} {
 		d := newDesk(t)
 		h := d.hand()
 		h.template()

@@ -31,7 +31,7 @@ const everyPart = `  load_balancing:
     up: {type: ChangeInCapacity, adjustment: 1}
     queue: {track: {target: 10, namespace: parts, metric: backlog, statistic: Average}}
   alarms:
-    hot: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 300, policy: up}
+    hot: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 300, policy: up, ok_actions: ['arn:aws:sns:us-east-1:123456789012:ops']}
   schedules: {day: {cron: '0 8 * * *', min: 0}}
   hooks: {drain: {on: terminating, timeout: 60, default: CONTINUE}}
   warm_pool: {state: Stopped}
