@@ -32,12 +32,14 @@ suites() {
 		skip test/e2e 'the lab makes namespaces and mounts: run as root'
 		return
 	fi
-	[ -n "$only" ] || go test -json -p 2 -timeout 15m -tags lab ./...
+	[ -n "$only" ] || go test -json -p 2 -timeout 30m -tags lab ./...
 	if ! bin/lab up >&2; then
 		broken test/e2e 'the lab did not come up; its words stand above'
 		return
 	fi
-	bin/lab run -- go test -json -count 1 -timeout 45m -tags e2e ./test/e2e
+	trap 'bin/lab down >&2' EXIT # when this script is ended in the middle
+	bin/lab run -- go test -json -count 1 -timeout 120m -tags e2e ./test/e2e
+	trap - EXIT
 	bin/lab down >&2 || broken test/lab 'the lab did not go down cleanly'
 }
 
