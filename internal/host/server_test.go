@@ -57,6 +57,18 @@ func newRSAKey(t *testing.T) ssh.Signer {
 	return s
 }
 
+// program writes a script that can be run at once. No process may be forked
+// meanwhile: it would have the file open too, and the kernel refuses to run a
+// file that is open for writing.
+func program(t *testing.T, path, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func startMachine(t *testing.T, hostKeys ...ssh.Signer) *machine {
 	t.Helper()
 	if len(hostKeys) == 0 {
@@ -64,9 +76,7 @@ func startMachine(t *testing.T, hostKeys ...ssh.Signer) *machine {
 	}
 	m := &machine{hostKey: hostKeys[0], user: newKey(t), path: t.TempDir() + ":" + os.Getenv("PATH")}
 	sudo := "#!/bin/sh\n[ \"$1 $2\" = '-n --' ] || exit 9\nshift 2\nexport SUDO=yes\nexec \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(filepath.SplitList(m.path)[0], "sudo"), []byte(sudo), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	program(t, filepath.Join(filepath.SplitList(m.path)[0], "sudo"), sudo)
 	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(key.Marshal()) != string(m.user.PublicKey().Marshal()) {
 			return nil, errors.New("unknown key")

@@ -40,9 +40,7 @@ func newRunCommand(t *testing.T) *runCommand {
 		"systemd-run": "#!/bin/sh\nwhile :; do case $1 in --unit=*) u=${1#--unit=}; shift;; --*) shift;; *) break;; esac; done\nsetsid \"$@\" &\necho $! >" + r.dir + "/$u.pid\n",
 		"systemctl":   "#!/bin/sh\nkill -s KILL -- -$(cat " + r.dir + "/$3.pid)\n",
 	} {
-		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		program(t, filepath.Join(r.dir, name), text)
 	}
 	return r
 }
@@ -58,7 +56,7 @@ func (r *runCommand) quiet() {
 			r.t.Fatal(err)
 		}
 		group := strings.TrimSpace(string(text))
-		for range 200 { // a kill takes a moment
+		for range 12_000 { // a kill takes a moment
 			if !alive(group) {
 				break
 			}

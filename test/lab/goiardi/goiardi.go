@@ -29,8 +29,9 @@ const ValidatorName = "chef-validator"
 
 const (
 	pollEvery    = 25 * time.Millisecond
-	startTimeout = 30 * time.Second // three RSA keys are made first: seconds on a busy machine
+	startTimeout = 3 * time.Minute // three RSA keys are made first: seconds, and many of them on a busy machine
 	stopGrace    = 3 * time.Second
+	keepGrace    = time.Minute // for one that writes its data first
 )
 
 // Config says where the server runs.
@@ -56,11 +57,12 @@ type Server struct {
 	LogFile      string // path of what the server says
 
 	process *os.Process
+	grace   time.Duration // between SIGTERM and SIGKILL
 	done    chan struct{} // closed when the process has ended
 }
 
 // Start runs goiardi and returns when it answers requests. ctx bounds the start
-// alone (and at most 30 s); the server runs on until Stop. Nothing is left
+// alone (and at most 3 min); the server runs on until Stop. Nothing is left
 // running after an error.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -73,7 +75,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		AdminKey:     filepath.Join(c.Dir, AdminName+".pem"),
 		ValidatorKey: filepath.Join(c.Dir, ValidatorName+".pem"),
 		LogFile:      filepath.Join(c.Dir, "goiardi.log"),
+		grace:        stopGrace,
 		done:         make(chan struct{}),
+	}
+	if c.Keep {
+		s.grace = keepGrace
 	}
 	if err := s.launch(c); err != nil {
 		return nil, fmt.Errorf("starting goiardi: %w", err)
@@ -186,7 +192,8 @@ func (s *Server) PID() int { return s.process.Pid }
 // Done is closed when the server has ended, by Stop or by itself.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Stop ends the server: SIGTERM, then SIGKILL after 3 s or when ctx is over. It
+// Stop ends the server: SIGTERM, then SIGKILL after 3 s (1 min with Config.Keep,
+// whose data is written meanwhile) or when ctx is over. It
 // returns when the process is gone, and nil when it already was. The server's data
 // is in memory and goes with it, unless Config.Keep.
 func (s *Server) Stop(ctx context.Context) error {
@@ -198,7 +205,7 @@ func (s *Server) Stop(ctx context.Context) error {
 			<-s.done // the kernel ends it, whatever ctx says
 			return nil
 		}
-		grace := time.NewTimer(stopGrace)
+		grace := time.NewTimer(s.grace)
 		select {
 		case <-s.done:
 			grace.Stop()

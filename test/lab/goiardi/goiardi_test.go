@@ -1,24 +1,29 @@
 package goiardi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"bakehouse/internal/fault"
 )
 
-// fake writes a shell script to run in goiardi's place.
+// fake writes a shell script to run in goiardi's place. No process may be
+// forked meanwhile: it would have the file open too, and the kernel refuses to
+// run a file that is open for writing.
 func fake(t *testing.T, script string) string {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	path := filepath.Join(t.TempDir(), "goiardi")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
@@ -44,11 +49,38 @@ func TestAServerThatEndsAtOnceIsReportedWithItsLog(t *testing.T) {
 	}
 }
 
+// onceExists is a context whose time is up when there is a file with a line.
+type onceExists struct {
+	context.Context
+	path string
+	over chan struct{}
+}
+
+func (o *onceExists) watch() {
+	for text := []byte(nil); !bytes.HasSuffix(text, []byte("\n")) && o.Context.Err() == nil; runtime.Gosched() {
+		text, _ = os.ReadFile(o.path)
+	}
+	close(o.over)
+}
+
+// Done implements context.Context.
+func (o *onceExists) Done() <-chan struct{} { return o.over }
+
+// Err implements context.Context.
+func (o *onceExists) Err() error {
+	select {
+	case <-o.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 func TestASilentServerIsKilledWhenTheStartIsOver(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-	defer cancel()
+	ctx := &onceExists{Context: t.Context(), path: filepath.Join(dir, "pid"), over: make(chan struct{})}
+	go ctx.watch()
 	_, err := Start(ctx, Config{Dir: dir, Listen: freePort(t), Program: fake(t, "echo $$ > pid; exec sleep 60\n")})
 	if err == nil || fault.KindOf(err) != fault.Timeout {
 		t.Fatalf("Start = %v, want a time-out", err)

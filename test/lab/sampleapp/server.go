@@ -124,13 +124,10 @@ func run(ctx context.Context, listen string, dirs []string, log io.Writer) error
 	fmt.Fprintf(log, "web: release %s on http://%s\n", release, l.Addr())
 	open := &connections{}
 	server := &http.Server{Handler: handler(release, isBroken(dirs)), ReadHeaderTimeout: 10 * time.Second, ConnState: open.count}
-	stopped := make(chan struct{})
 	go func() {
-		defer close(stopped)
 		<-ctx.Done()
-		_ = l.Close() // Serve says so
 		server.SetKeepAlivesEnabled(false)
-		open.wait(drain)
+		_ = l.Close() // Serve says so
 	}()
 	if err := ready(); err != nil {
 		return err
@@ -138,7 +135,8 @@ func run(ctx context.Context, listen string, dirs []string, log io.Writer) error
 	if err := server.Serve(l); ctx.Err() == nil {
 		return fmt.Errorf("serving: %w", err)
 	}
-	<-stopped
+	// Only now is everything counted that was accepted.
+	open.wait(drain)
 	return server.Close()
 }
 
