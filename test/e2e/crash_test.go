@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -93,5 +94,39 @@ func oneOfEach(ctx context.Context, t *testing.T, id string) {
 	// A Chef run signed with the key on disk is accepted: the key is the client's.
 	if _, err := s.world.Guest(ctx, id, "chef-client --once >/run/last-run 2>&1 || { tail -5 /run/last-run; exit 1; }"); err != nil {
 		t.Errorf("the key on disk is not the client's: %v", err)
+	}
+}
+
+// A deploy that the power cut ended has switched current to a build that nobody
+// has judged: the next boot goes on with it.
+func TestAPowerCutInADeployIsGoneOnWith(t *testing.T) {
+	p := followChannel(t, "cut")
+	const seen = "/srv/web/shared/cut"
+	second := p.push("cut-second", map[string]string{".bakehouse/pre-start": "#!/bin/sh\n[ ! -e " + seen + " ] || exit 0\ntouch " + seen + "\nsync\nexec sleep 50\n"})
+	inGuest(t, p.inst.ID, "systemd-run --quiet boot-agent deploy")
+	if err := cutPowerWhen(p.ctx, p.inst.ID, "test -e "+seen); err != nil {
+		t.Fatal(err)
+	}
+	err := story.Until(p.ctx, time.Second, func() error {
+		out, err := s.world.Guest(p.ctx, p.inst.ID, "boot-agent status --json")
+		var st struct {
+			Current string                 `json:"current"`
+			Deploy  struct{ State string } `json:"deploy"`
+		}
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &st)
+		}
+		if err == nil && (st.Deploy.State != "done" || st.Current != second) {
+			err = fmt.Errorf("the deploy is %q, current %s", st.Deploy.State, st.Current)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.serves(second, "the power cut")
+	node, err := s.world.Chef.Node(p.ctx, p.inst.ID)
+	if marker, _ := node.Normal["bakehouse"].(map[string]any); err != nil || marker["release"] != second {
+		t.Errorf("the node says %v (%v), want %s", marker, err, second)
 	}
 }
