@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -129,5 +130,45 @@ func TestARollbackNeedsNoJournal(t *testing.T) {
 	}
 	if live := (Layout{Root: filepath.Join(w.root, "srv/web")}).Live(); live != good {
 		t.Errorf("live is %s, want %s", live.Short(), good.Short())
+	}
+}
+
+// small is a disk with so much room.
+type small struct {
+	Filesystem
+	bytes, inodes uint64
+	counts        bool
+}
+
+func (s small) Free(string) (bytes, inodes uint64, limited bool, err error) {
+	return s.bytes, s.inodes, s.counts, nil
+}
+
+func TestABuildIsWeighedBeforeItsFirstByte(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	for i, tc := range []struct {
+		disk small
+		want string
+	}{
+		{small{bytes: spareBytes + 18, inodes: 100, counts: true}, "16.0 MiB free"},
+		{small{bytes: 1 << 30, inodes: 1, counts: true}, "it has 1 files, and"},
+		{small{bytes: 1 << 30, inodes: 1, counts: false}, ""}, // btrfs makes inodes as they are asked for
+		{small{bytes: spareBytes + 19, inodes: 2, counts: true}, ""},
+	} {
+		id := w.push(fmt.Sprintf("a build of 19 byte%d", i))
+		a := w.agent()
+		a.deps.Disk = tc.disk
+		err := a.Deploy(context.Background())
+		if (tc.want == "") != (err == nil) || err != nil && (fault.KindOf(err) != fault.Check || !strings.Contains(err.Error(), tc.want) || fault.NextOf(err) == "") {
+			t.Errorf("%+v: %v, want %q", tc.disk, err, tc.want)
+		}
+		if read := slices.Contains(w.opens, release.ArtifactKey("web", id)); read && tc.want != "" {
+			t.Errorf("%+v: the build was read", tc.disk)
+		}
+		if tc.want == "" {
+			w.serving(id)
+		}
 	}
 }
