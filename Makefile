@@ -4,6 +4,9 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := lab,e2e,bench
+# The agent speaks to S3, to AWS and to a Chef server or broker, a few requests
+# at a time: without HTTP/2 it is 0.37 MiB smaller.
+AGENT   := -tags nethttpomithttp2 ./cmd/boot-agent
 export CGO_ENABLED = 0
 
 .PHONY: help build deps demo test unit lint e2e faults bench bench-bake bench-reap bench-deploy bench-pull bench-autoscale clean
@@ -12,8 +15,9 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## static binaries in bin/
-	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
-	@GOARCH=arm64 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/boot-agent-arm64 ./cmd/boot-agent
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./,$(filter-out cmd/boot-agent,$(wildcard cmd/*)))
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(AGENT)
+	@GOARCH=arm64 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/boot-agent-arm64 $(AGENT)
 	@go build -trimpath -o bin/ ./test/lab ./test/demo ./test/tally
 	@go build -trimpath -ldflags '-s -w' -o bin/sampleapp ./test/lab/sampleapp
 

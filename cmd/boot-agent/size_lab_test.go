@@ -19,7 +19,7 @@ const maxSize = 10 << 20
 func TestBinaryIsSmallAndStatic(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "boot-agent")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
