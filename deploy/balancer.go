@@ -78,10 +78,10 @@ func (b Balanced) without(ctx context.Context, h Host) (release.ID, error) {
 	}
 	for until := b.Clock.Now().Add(b.Drain); ; {
 		states, err := b.states(ctx, h)
-		if err != nil {
+		if err != nil && !passing(err) {
 			return "", err
 		}
-		if !anyOf(states, types.TargetHealthStateEnumDraining) || !b.Clock.Now().Before(until) {
+		if err == nil && !anyOf(states, types.TargetHealthStateEnumDraining) || !b.Clock.Now().Before(until) {
 			break
 		}
 		if err := b.Clock.Sleep(ctx, balancerLook); err != nil {
@@ -107,11 +107,13 @@ func (b Balanced) register(ctx context.Context, h Host) error {
 func (b Balanced) healthy(ctx context.Context, h Host) error {
 	for until := b.Clock.Now().Add(b.Healthy); ; {
 		states, err := b.states(ctx, h)
-		if err != nil {
-			return err
-		}
 		bad := unhealthy(states)
-		if bad == "" {
+		switch {
+		case err != nil && !passing(err):
+			return err
+		case err != nil:
+			bad = err.Error()
+		case bad == "":
 			return nil
 		}
 		if !b.Clock.Now().Before(until) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/smithy-go"
 )
 
 // pair is a load balancer with several target groups of which one takes nobody
@@ -52,5 +53,28 @@ func TestAHostIsPutBackThoughItsTimeEndsMeanwhile(t *testing.T) {
 	_, _ = Balanced{Engine: p, API: p, Clock: p, Drain: time.Minute, Healthy: time.Minute}.Deploy(ctx, p.host())
 	if len(p.back) != 2 {
 		t.Errorf("put back into %v", p.back)
+	}
+}
+
+// busy is a load balancer that does not answer some looks in between.
+type busy struct {
+	*scales
+	looks int
+}
+
+func (b *busy) DescribeTargetHealth(ctx context.Context, in *elb.DescribeTargetHealthInput, o ...func(*elb.Options)) (*elb.DescribeTargetHealthOutput, error) {
+	if b.looks++; b.looks%2 == 0 {
+		return nil, &smithy.GenericAPIError{Code: "Throttling", Message: "Rate exceeded"}
+	}
+	return b.scales.DescribeTargetHealth(ctx, in, o...)
+}
+
+func TestABusyLoadBalancerIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	b := &busy{scales: newScales("i-1"), looks: 1}
+	e := b.engine()
+	e.API = b
+	if _, err := e.Deploy(context.Background(), Host{Instance: "i-1", Targets: []Target{{"arn:tg", 80}}}); err != nil {
+		t.Errorf("%v after %v", err, b.log)
 	}
 }

@@ -154,7 +154,7 @@ func (a Alarms) states(ctx context.Context) (map[string]types.StateValue, error)
 
 // gateLinger is how long the output of a command that has ended is waited for:
 // what it left running may hold the pipe.
-const gateLinger = 2 * time.Second
+const gateLinger = time.Second
 
 // maxSaid is how much of a command's output is kept, in bytes.
 const maxSaid = 16 << 10
