@@ -57,11 +57,11 @@ func (r Report) Count(result Result) int {
 // Plan reads the world and decides. It changes nothing, the ledger included,
 // and needs no lease. Any error of reading is an error of the whole.
 func (r *Reaper) Plan(ctx context.Context) (Plan, Reading, error) {
-	l, version, err := r.readLedger(ctx)
+	l, _, err := r.readLedger(ctx)
 	if err != nil {
 		return Plan{}, Reading{}, err
 	}
-	w, reading, err := r.observe(ctx, l, version == "")
+	w, reading, err := r.observe(ctx, l)
 	if err != nil {
 		return Plan{}, reading, err
 	}
@@ -74,23 +74,16 @@ func (r *Reaper) Plan(ctx context.Context) (Plan, Reading, error) {
 func (r *Reaper) Run(ctx context.Context, id string) (rep Report, err error) {
 	rep = Report{Run: id, Started: r.Now().UTC()}
 	defer func() { rep.Ended = r.Now().UTC() }()
-	hold, err := takeLease(ctx, r.State, id+" of "+r.Holder, r.Now)
+	hold, giveBack, err := r.lease(ctx, id)
 	if err != nil {
 		return rep, err
 	}
-	defer func() {
-		// The run's context may be over; giving back needs its own time.
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if e := hold.release(end); e != nil && err == nil {
-			err = fmt.Errorf("giving the lease back: %w", e)
-		}
-	}()
+	defer giveBack(&err)
 	l, version, err := r.readLedger(ctx)
 	if err != nil {
 		return rep, err
 	}
-	w, reading, err := r.observe(ctx, l, version == "")
+	w, reading, err := r.observe(ctx, l)
 	rep.Reading = reading
 	if err != nil {
 		return rep, err
@@ -111,6 +104,20 @@ func (r *Reaper) Run(ctx context.Context, id string) (rep Report, err error) {
 	work := removal{chef: r.Chef, saves: r.Saves, run: id, hold: hold.hold, now: r.Now}
 	rep.Removals, err = work.apply(ctx, rep.Plan)
 	return rep, rep.outcome(err)
+}
+
+// lease takes the lease for what id names. giveBack ends it; its failure becomes
+// the error, where there is none yet.
+func (r *Reaper) lease(ctx context.Context, id string) (held *lease, giveBack func(*error), err error) {
+	held, err = takeLease(ctx, r.State, id+" of "+r.Holder, r.Now)
+	return held, func(failed *error) {
+		// The context may be over; giving back needs its own time.
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := held.release(end); err != nil && *failed == nil {
+			*failed = fmt.Errorf("giving the lease back: %w", err)
+		}
+	}, err
 }
 
 // tripped is the breaker's error.
@@ -140,9 +147,10 @@ func (r Report) outcome(stopped error) error {
 	return fault.Newf(fault.Leftover, "run again: it finishes what is half done", "reaping: %d removed, %d not:\n%s", r.Count(Removed), failed, strings.Join(lines, "\n"))
 }
 
-// observe reads Chef first and EC2 last.
-func (r *Reaper) observe(ctx context.Context, l Ledger, first bool) (World, Reading, error) {
-	w, reading := World{Ledger: l, First: first}, Reading{}
+// observe reads Chef first and EC2 last. A ledger that no run has saved, but an
+// undo, is none.
+func (r *Reaper) observe(ctx context.Context, l Ledger) (World, Reading, error) {
+	w, reading := World{Ledger: l, First: l.SavedAt.IsZero()}, Reading{}
 	names, err := r.Chef.NodeNames(ctx)
 	if err != nil {
 		return w, reading, err

@@ -93,7 +93,13 @@ type Undone struct {
 
 // Undo puts back what a run removed and holds it, so that the next run, which
 // would judge as the last one did, leaves it alone. What exists stays as it is.
-func (r *Reaper) Undo(ctx context.Context, chef Restorer, u Undo) ([]Undone, error) {
+// It has the lease meanwhile: a run under way would remove what comes back.
+func (r *Reaper) Undo(ctx context.Context, chef Restorer, u Undo) (done []Undone, err error) {
+	held, giveBack, err := r.lease(ctx, "undo of "+u.Run)
+	if err != nil {
+		return nil, fmt.Errorf("undoing run %s: %w", u.Run, err)
+	}
+	defer giveBack(&err)
 	_, names, err := Runs(ctx, r.Saves)
 	if err != nil {
 		return nil, fmt.Errorf("undoing run %s: %w", u.Run, err)
@@ -113,8 +119,10 @@ func (r *Reaper) Undo(ctx context.Context, chef Restorer, u Undo) ([]Undone, err
 	if err := r.holdNames(ctx, u); err != nil {
 		return nil, fmt.Errorf("undoing run %s: %w", u.Run, err)
 	}
-	var done []Undone
 	for _, name := range u.Names {
+		if err := held.hold(ctx); err != nil {
+			return done, fmt.Errorf("undoing run %s: %w", u.Run, err)
+		}
 		one, err := r.restore(ctx, chef, Save{Run: u.Run, Name: name}.key())
 		if err != nil {
 			return done, fmt.Errorf("undoing run %s: restoring %s: %w", u.Run, name, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -105,12 +106,14 @@ func (d deps) writeMetrics(path string, status reap.Status) error {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err == nil {
+		_, err = f.Write(line)
+		err = errors.Join(err, f.Close())
+	}
 	if err != nil {
 		return fault.New(fault.Usage, "correct --metrics", fmt.Errorf("writing the metrics: %w", err))
 	}
-	defer f.Close()
-	_, err = f.Write(line)
-	return err
+	return nil
 }
 
 // runEvery runs until the context ends. What fails is said, and tried again.

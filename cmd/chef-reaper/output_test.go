@@ -267,3 +267,11 @@ func TestAFullDiskIsSaid(t *testing.T) {
 		t.Error("what could not be printed is not said")
 	}
 }
+
+func TestMetricsThatCannotBeWrittenAreSaidAsSuch(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := standing(t).run("run --once --metrics /dev/full")
+	if code != 2 || !strings.Contains(stderr, "error: writing the metrics: ") || !strings.Contains(stderr, "next: correct --metrics") {
+		t.Errorf("exit %d:\n%s", code, stderr)
+	}
+}
