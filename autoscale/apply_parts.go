@@ -8,7 +8,6 @@ import (
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"bakehouse/internal/awserr"
 )
@@ -152,50 +151,6 @@ func (r *run) putPolicy(ctx context.Context, name string, p Policy) error {
 func (r *run) deletePolicy(ctx context.Context, name string) error {
 	_, err := r.w.Groups.DeletePolicy(ctx, &as.DeletePolicyInput{AutoScalingGroupName: &r.group, PolicyName: &name})
 	return gone(err)
-}
-
-// newAlarm is an alarm to write.
-type newAlarm struct {
-	name    string
-	policy  string              // in AWS, that it sets off; "" for none of the group's
-	instead []string            // ARNs of the policies that it set off before
-	full    Alarm               // file over what there is
-	have    cwtypes.MetricAlarm // as it came
-}
-
-// putAlarm keeps the actions that the file does not manage, and the policies of
-// others: a put replaces all.
-func (r *run) putAlarm(ctx context.Context, n newAlarm) error {
-	off := n.instead // actions to take off
-	var on []string
-	if n.policy != "" {
-		arn, err := r.arn(ctx, n.policy)
-		if err != nil {
-			return err
-		}
-		off, on = append(slices.Clone(off), arn), []string{arn}
-	}
-	a := n.full
-	in := &cloudwatch.PutMetricAlarmInput{EvaluationCriteria: n.have.EvaluationCriteria, EvaluationInterval: n.have.EvaluationInterval}
-	toAWS(&a, in)
-	in.AlarmName, in.ComparisonOperator = &n.name, comparisons()[val(a.Comparison)]
-	switch {
-	case a.Metric == nil: // each query has its own
-	case slices.Contains(cwtypes.Statistic("").Values(), cwtypes.Statistic(val(a.Statistic))):
-		in.Statistic = cwtypes.Statistic(*a.Statistic)
-	default:
-		in.ExtendedStatistic = a.Statistic
-	}
-	switch val(a.Window) {
-	case "sliding":
-		in.EvaluationWindow = &cwtypes.EvaluationWindowMemberSlidingWindow{}
-	case "wall-clock":
-		in.EvaluationWindow = &cwtypes.EvaluationWindowMemberWallClockWindow{Value: cwtypes.WallClockWindow{Timezone: a.WindowZone}}
-	}
-	in.AlarmActions = slices.DeleteFunc(slices.Clone(n.have.AlarmActions), func(action string) bool { return !isPolicy(action) || slices.Contains(off, action) })
-	in.AlarmActions = slices.Concat(in.AlarmActions, on, a.Actions)
-	_, err := r.w.Alarms.PutMetricAlarm(ctx, in)
-	return err
 }
 
 func (r *run) deleteAlarm(ctx context.Context, name string) error {

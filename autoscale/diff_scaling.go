@@ -175,7 +175,7 @@ func (d *differ) alarms() {
 		if there && len(f) == 0 {
 			reason = "its policy is made anew, and the alarm has to set off the new one"
 		}
-		put := newAlarm{name: name, full: alarmOver(live, want), have: d.live.alarms[name]}
+		put := newAlarm{name: name, full: alarmOver(live, want), have: d.live.alarms[name], tags: want.Tags, had: live.Tags}
 		if want.Policy != nil {
 			put.policy = PolicyName(d.name, *want.Policy, d.want.Policies[*want.Policy])
 		}

@@ -25,7 +25,7 @@ func ImportNotes(ctx context.Context, w World, region string, names []string) (S
 	for _, name := range slices.Concat(names, counterparts(names)) {
 		ask.Groups[name] = Group{Hooks: map[string]Hook{}} // a managed section is read
 	}
-	o, err := Observe(ctx, w, ask)
+	o, err := observe(ctx, w, ask, true)
 	if err != nil {
 		return Spec{}, nil, err
 	}
@@ -88,6 +88,9 @@ func (l Live) imported(name string) Group {
 		}
 		if a.Queries != nil || maps.Equal(a.Dimensions, own) {
 			a.Dimensions = nil
+		}
+		if len(a.Tags) == 0 {
+			a.Tags = nil
 		}
 		alarms[key] = a
 	}

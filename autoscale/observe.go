@@ -70,17 +70,24 @@ type Observed struct {
 const pageSize = 100
 
 // Observe reads the groups of s, with all that belongs to them, page by page:
-// the number of calls grows with pages, not with groups, except that hooks
-// can only be asked for group by group and only are where a file manages them.
+// the number of calls grows with pages, not with groups, except that hooks can
+// only be asked for group by group, and tags of alarms alarm by alarm; both only
+// are where a file manages them.
 func Observe(ctx context.Context, w World, s Spec) (Observed, error) {
+	return observe(ctx, w, s, false)
+}
+
+// observe is Observe; whole also reads what is asked for alarm by alarm of
+// alarms that s does not have.
+func observe(ctx context.Context, w World, s Spec, whole bool) (Observed, error) {
 	o := Observed{At: w.Now(), Groups: map[string]Live{}, Templates: map[string]Versions{}, Images: map[string]Image{}, Targets: map[string]Target{}}
-	r := reader{w, &o, Expand(s)}
+	r := reader{w, &o, Expand(s), whole}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
 	}{
 		{"groups", r.groups}, {"groups", r.left}, {"launch templates", r.templates}, {"launch configurations", r.configs}, {"policies", r.policies},
-		{"alarms", r.alarms}, {"scheduled actions", r.schedules}, {"notifications", r.notices}, {"hooks", r.hooks}, {"images", r.images},
+		{"alarms", r.alarms}, {"tags of alarms", r.alarmTags}, {"scheduled actions", r.schedules}, {"notifications", r.notices}, {"hooks", r.hooks}, {"images", r.images},
 		{"target groups", r.targets},
 	} {
 		if err := step.do(ctx); err != nil {
@@ -108,9 +115,10 @@ func refused(what string, err error) error {
 
 // reader is one observation under way.
 type reader struct {
-	w World
-	o *Observed
-	s Spec
+	w     World
+	o     *Observed
+	s     Spec
+	whole bool // the tags of all alarms
 }
 
 func (r reader) groups(ctx context.Context) error {

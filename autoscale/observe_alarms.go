@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -82,3 +83,53 @@ func (l Live) shared(group, alarm string) bool {
 
 // isPolicy says that an action of an alarm is a policy of some group.
 func isPolicy(action string) bool { return strings.Contains(action, ":scalingPolicy:") }
+
+// alarmTags reads the tags of alarms whose file has some, or of all; CloudWatch
+// lists them alarm by alarm. An alarm that is gone by now has none.
+func (r reader) alarmTags(ctx context.Context) error {
+	arns := map[string]string{} // by the alarm's name
+	for group, l := range r.o.Groups {
+		wanted := map[string]bool{}
+		for _, a := range r.s.Groups[group].Alarms {
+			wanted[AlarmName(group, a)] = a.Tags != nil
+		}
+		for name, a := range l.alarms {
+			if r.whole || wanted[name] {
+				arns[name] = val(a.AlarmArn)
+			}
+		}
+	}
+	found := make(chan alarmTags, len(arns))
+	err := side(ctx, slices.Sorted(maps.Keys(arns)), func(ctx context.Context, name string) error {
+		out, err := r.w.Alarms.ListTagsForResource(ctx, &cloudwatch.ListTagsForResourceInput{ResourceARN: ptr(arns[name])})
+		if err != nil {
+			return gone(err)
+		}
+		tags := map[string]string{}
+		for _, t := range out.Tags {
+			if key := val(t.Key); !strings.HasPrefix(key, "aws:") {
+				tags[key] = val(t.Value)
+			}
+		}
+		found <- alarmTags{name, tags}
+		return nil
+	})
+	close(found)
+	for one := range found {
+		for group, l := range r.o.Groups {
+			for key, a := range l.Alarms {
+				if AlarmName(group, a) == one.alarm {
+					a.Tags = one.tags
+					l.Alarms[key] = a
+				}
+			}
+		}
+	}
+	return err
+}
+
+// alarmTags are the tags of one alarm.
+type alarmTags struct {
+	alarm string
+	tags  map[string]string
+}

@@ -106,6 +106,7 @@ type Alarm struct {
 	Actions     []string          `yaml:"actions" aws:"-" doc:"ARNs, such as those of SNS topics, of what else happens when it goes off"`
 	OKActions   []string          `yaml:"ok_actions" aws:"OKActions" doc:"ARNs of what happens when all is well again"`
 	NoData      []string          `yaml:"no_data_actions" aws:"InsufficientDataActions" doc:"ARNs of what happens when there is no data"`
+	Tags        map[string]string `yaml:"tags" aws:"-" doc:"tags of the alarm"`
 }
 
 // AlarmWarmup is the time after its making in which an alarm waits for data.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
 	"bakehouse/test/asg"
 )
@@ -80,12 +81,14 @@ func TestThePolicyListsTheCallsThatAreMade(t *testing.T) {
 	d.aws.AddTargetGroup(asg.TargetGroup{Name: "shop", ID: "0123456789abcdef", LoadBalancers: []string{"app/shop/fedcba9876543210"}})
 	d.aws.Forget()
 	d.aws.SetParameter("/ami/web", "ami-1")
-	d.write(strings.Replace(short, "image: ami-1", "image: ssm:/ami/web", 1))
+	h.alarm(cloudwatch.PutMetricAlarmInput{AlarmName: aws.String("web|up|CPUUtilization")})
+	d.aws.Forget()
+	d.write(strings.NewReplacer("image: ami-1, type: t3.small, user", "image: ssm:/ami/web, type: t3.small, user", "period: 300, policy: up}", "period: 300, policy: up, tags: {A: b}}").Replace(short))
 	d.want(0, "the group moves from lc to a launch template", "plan", "FILE")
 	read := d.called()
 	need(t, "a plan", read, "Plan")
 	got := read
-	for _, text := range []string{everything, strings.ReplaceAll(sample, "    schedules: {}\n", nothing), sample, short} {
+	for _, text := range []string{everything, strings.Replace(everything, "tags: {A: b}", "tags: {C: d}", 1), strings.ReplaceAll(sample, "    schedules: {}\n", nothing), sample, short} {
 		d.write(text)
 		d.want(0, "", "apply", "--yes", "FILE")
 	}
@@ -132,7 +135,7 @@ groups:
     warm_pool: {min: 0}
     tags: {Team: shop}
     policies: {up: {type: ChangeInCapacity, adjustment: 1}, more: {type: ChangeInCapacity, adjustment: 1}}
-    alarms: {idle: {namespace: AWS/EC2, metric: NetworkIn, comparison: '<', threshold: 1, period: 60, policy: up}}
+    alarms: {idle: {namespace: AWS/EC2, metric: NetworkIn, comparison: '<', threshold: 1, period: 60, policy: up, tags: {A: b}}}
     hooks: {h: {on: launching}}
     notifications: {'arn:aws:sns:us-east-1:1:t': ['autoscaling:EC2_INSTANCE_LAUNCH']}
     schedules: {s: {cron: '0 8 * * *', min: 1}}

@@ -31,7 +31,7 @@ const everyPart = `  load_balancing:
     up: {type: ChangeInCapacity, adjustment: 1}
     queue: {track: {target: 10, namespace: parts, metric: backlog, statistic: Average}}
   alarms:
-    hot: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 300, policy: up, ok_actions: ['arn:aws:sns:us-east-1:123456789012:ops']}
+    hot: {namespace: AWS/EC2, metric: CPUUtilization, comparison: '>', threshold: 70, period: 300, policy: up, ok_actions: ['arn:aws:sns:us-east-1:123456789012:ops'], tags: {Of: parts}}
   schedules: {day: {cron: '0 8 * * *', min: 0}}
   hooks: {drain: {on: terminating, timeout: 60, default: CONTINUE}}
   warm_pool: {state: Stopped}
@@ -57,7 +57,7 @@ const noPart = `  load_balancing: {classic: [], target_groups: [], traffic_sourc
 func TestEveryPartComesAndGoes(t *testing.T) {
 	x := newScaling(t)
 	x.removed("parts-a", "parts-b")
-	for _, parts := range []string{noPart, everyPart, noPart, everyPart} {
+	for _, parts := range []string{noPart, everyPart, strings.Replace(everyPart, "{Of: parts}", "{By: hand}", 1), noPart, everyPart} {
 		x.write(partsFile, "t3.small", parts)
 		x.settled()
 	}

@@ -76,9 +76,7 @@ func (s *Store) putAlarm(in map[string]any) (map[string]any, error) {
 		for _, f := range []string{"StateValue", "StateReason", "StateUpdatedTimestamp", "StateTransitionedTimestamp"} {
 			fields[f] = old.fields[f]
 		}
-		if fields["Tags"] == nil {
-			fields["Tags"] = old.fields["Tags"]
-		}
+		fields["Tags"] = old.fields["Tags"] // a put tags new alarms alone
 	} else {
 		a.put(stateMissing, "Unchecked: Initial alarm creation", now)
 	}
@@ -227,15 +225,6 @@ func (s *Store) enable(on bool) func(map[string]any) (map[string]any, error) {
 		}
 		return map[string]any{}, nil
 	}
-}
-
-func (s *Store) listTags(in map[string]any) (map[string]any, error) {
-	name := str(in, "ResourceARN")[strings.LastIndex(str(in, "ResourceARN"), ":")+1:]
-	a, err := s.named(map[string]any{"AlarmName": name})
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"Tags": append([]any{}, items(a.fields["Tags"])...)}, nil
 }
 
 // become moves an alarm to a state, and owes the actions of a change.

@@ -56,6 +56,8 @@ func (s *Store) Answer(action string, in map[string]any) (map[string]any, error)
 		"EnableAlarmActions":   s.enable(true),
 		"DisableAlarmActions":  s.enable(false),
 		"ListTagsForResource":  s.listTags,
+		"TagResource":          s.tag,
+		"UntagResource":        s.untag,
 	}
 	do := table[action]
 	if do == nil {
