@@ -2,7 +2,7 @@
 # Both install what they need (Debian or Ubuntu, as root; Go 1.26 must be there).
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X bakehouse/internal/cliapp.version=$(VERSION)
 TAGS    := lab,e2e,bench
 # The agent speaks to S3, to AWS and to a Chef server or broker, a few requests
 # at a time: without HTTP/2 it is 0.37 MiB smaller.
@@ -12,7 +12,7 @@ export CGO_ENABLED = 0
 .PHONY: help build deps demo test unit lint e2e faults bench bench-bake bench-reap bench-deploy bench-pull bench-autoscale clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## static binaries in bin/
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./,$(filter-out cmd/boot-agent,$(wildcard cmd/*)))

@@ -124,12 +124,24 @@ func afterSignal(ctx context.Context, err error) error {
 	return fault.New(sig.Kind(), fault.NextOf(err), fmt.Errorf("%w: %w", sig, err))
 }
 
-// Version returns the version of the running binary: the module's, or the
-// commit it was built from ("+" when the tree was changed), or "unknown".
+// version is set by the linker (-X bakehouse/internal/cliapp.version=…, as the
+// Makefile does); else the build info is asked.
+var version string
+
+// Version returns the version of the running binary: the one it was given when
+// it was built, the module's, the commit it was built from ("+" when the tree
+// was changed), or "unknown".
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		info = &debug.BuildInfo{}
+	}
+	return versionOf(version, *info)
+}
+
+func versionOf(given string, info debug.BuildInfo) string {
+	if given != "" {
+		return given
 	}
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return v

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +52,27 @@ func run(act cli.ActionFunc, signals chan os.Signal, args ...string) ran {
 	r.code = Run(context.Background(), p, tool(&r.action, act), signals)
 	r.stdout, r.stderr = out.String(), errs.String()
 	return r
+}
+
+func TestTheVersionIsTheOneThatTheBuildGives(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]struct {
+		given string
+		info  debug.BuildInfo
+	}{
+		"v1.2":          {"v1.2", debug.BuildInfo{Main: debug.Module{Version: "v1.1"}}},
+		"v1.1":          {"", debug.BuildInfo{Main: debug.Module{Version: "v1.1"}}},
+		"0123456789ab+": {"", debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}}},
+		"unknown":       {},
+	} {
+		if got := versionOf(c.given, c.info); got != want {
+			t.Errorf("%+v gives %s, want %s", c, got, want)
+		}
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil || !strings.Contains(string(makefile), "-X bakehouse/internal/cliapp.version=$(VERSION)") {
+		t.Errorf("the Makefile gives the tools no version (%v)", err)
+	}
 }
 
 func TestFlagsMayStandAnywhere(t *testing.T) {
