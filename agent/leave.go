@@ -33,8 +33,9 @@ type parting struct {
 // instance that is started again after it left registers anew (rejoin).
 func (a *Agent) leave(ctx context.Context, p parting) error {
 	a.deps.Events.Note("leaving: " + p.why)
-	if !p.down { // a first boot at work would hold the lock for a whole converge
+	if !p.down { // a first boot at work would hold the lock for a whole converge, a deploy for a whole pull
 		a.systemctl(ctx, "stop", "bakehouse-first-boot.service")
+		a.endHolder(ctx)
 	}
 	unlock, err := a.lock(ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -42,6 +43,8 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 	for said := false; ; said = true {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
+			_ = f.Truncate(0) // the number is for endHolder, and no more than a hint
+			_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
 			return func() { letGo(f) }, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
@@ -57,6 +60,27 @@ func (a *Agent) lock(ctx context.Context) (unlock func(), err error) {
 		if a.deps.Clock.Now().After(deadline) {
 			return nil, errors.Join(fault.Newf(fault.Timeout, "see what it does: boot-agent status", "waiting for another boot-agent: still at work after %s", lockWait), f.Close())
 		}
+	}
+}
+
+// endHolder tells the boot-agent that holds the lock to end, as SIGTERM does
+// anywhere: its journal is taken up later, or never. A number that was left by
+// another run may be any process's by now, so the program is compared.
+func (a *Agent) endHolder(ctx context.Context) {
+	path := a.path(agentconf.StateDir, "lock")
+	b, err := os.ReadFile(path)
+	pid, perr := strconv.Atoi(string(b))
+	if err != nil || perr != nil || !locked(path) {
+		return
+	}
+	ours, err := os.Readlink("/proc/self/exe")
+	theirs, terr := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil || terr != nil || ours != theirs {
+		return
+	}
+	a.deps.Events.Note(fmt.Sprintf("ending the boot-agent that is at work (process %d)", pid))
+	if err := a.deps.Runner.Run(ctx, Command{Path: "kill", Args: []string{"-TERM", strconv.Itoa(pid)}}); err != nil {
+		a.deps.Events.Note(fmt.Sprintf("ending process %d: %v", pid, err))
 	}
 }
 

@@ -3,11 +3,15 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -201,6 +205,45 @@ func TestAnInstanceThatLeftRegistersAgainWhenStarted(t *testing.T) {
 		if j := w.journal(); j.Leave != nil || !j.Complete() {
 			t.Errorf("leave killed at %q, then started: journal %+v", at, j)
 		}
+	}
+}
+
+// A spot notice leaves two minutes, which a deploy can use up.
+func TestADeployAtWorkIsEndedByALeave(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	unlock, err := w.agent().lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var killed []string
+	w.chefRun = func(int, io.Writer) error { // kill, the only program besides systemd's
+		killed = append(killed, w.runs[len(w.runs)-1])
+		unlock()
+		return nil
+	}
+	began := w.Now()
+	w.notice = spot(w, "terminate", 1)
+	if err := w.agent().Watch(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.isGone()
+	if want := []string{fmt.Sprintf("kill -TERM %d", os.Getpid())}; !slices.Equal(killed, want) || w.Now().Sub(began) > lockWait/2 {
+		t.Errorf("it ran %q within %s, want %q", killed, w.Now().Sub(began), want)
+	}
+	// A number that is another program's by now.
+	w.write(agentconf.StateDir+"/lock", "1", 0o600)
+	f, err := os.Open(filepath.Join(w.root, agentconf.StateDir, "lock"))
+	if err == nil {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if w.agent().endHolder(context.Background()); len(killed) != 1 {
+		t.Errorf("it ran %q", killed)
 	}
 }
 
