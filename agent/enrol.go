@@ -54,7 +54,7 @@ func NewBroker(address, caFile string, a AWS) (Broker, error) {
 	}
 	return &httpsBroker{url: strings.TrimRight(address, "/"), api: newAPI(a), metadata: a.Metadata, http: &http.Client{
 		Timeout:       40 * time.Second, // the broker asks three others meanwhile
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}},
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

@@ -51,6 +51,7 @@ type follower struct {
 	build  release.ID // that is to be deployed without a rollout; empty: none
 	due    time.Time
 	told   string
+	cloud  *Cloud        // kept, with its connections and credentials
 	paper  Paper         // the channel as it was read last
 	course *course       // of the rollout that the channel names; nil: of none yet
 	next   time.Duration // until the next look
@@ -131,7 +132,7 @@ func (f *follower) glance(ctx context.Context) (*glance, error) {
 	if err != nil || !j.Complete() || j.Leave != nil {
 		return nil, err
 	}
-	s := &session{Agent: f.Agent, j: j}
+	s := &session{Agent: f.Agent, j: j, cloud: f.cloud}
 	if err := s.identify(ctx); err != nil {
 		return nil, err
 	}
@@ -139,6 +140,7 @@ func (f *follower) glance(ctx context.Context) (*glance, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.cloud = cloud
 	paper, err := cloud.Papers.Read(ctx, s.conf.App.Bucket, release.ChannelKey(s.conf.App.Name, s.channel()), f.paper, release.MaxDocument)
 	c, err := s.channelOf(paper.Body, err)
 	if err != nil {

@@ -62,6 +62,29 @@ func TestAFollowerDeploysInItsTurn(t *testing.T) {
 	}
 }
 
+// Each connection is a handshake, and its credentials are more questions to the
+// metadata service: every twenty seconds, for as long as the instance lives.
+func TestAFollowerConnectsOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	a, connected := w.agent(), 0
+	cloud := a.deps.Cloud
+	a.deps.Cloud = func(ctx context.Context, region string) (Cloud, error) {
+		connected++
+		return cloud(ctx, region)
+	}
+	f := follower{Agent: a}
+	for range 5 {
+		if err := f.look(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if connected != 1 {
+		t.Errorf("it connected %d times, want once", connected)
+	}
+}
+
 func TestAFollowerObeysAChannelThatWentBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
