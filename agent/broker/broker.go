@@ -97,26 +97,17 @@ func New(p Policy, w World) *Broker { return &Broker{p, w} }
 type Who struct{ Instance, Account, Region, Role, Client, Key string }
 
 // Register judges a request from the cheapest check to the dearest, and makes
-// the client. A refusal is a *Refusal; any other error is the world's.
-func (b *Broker) Register(ctx context.Context, r enrol.Request) (who Who, made bool, err error) {
-	key, err := parseKey(r.PublicKey)
+// the client. A refusal is a *Refusal; any other error is the world's. take is
+// asked before anybody else is: it may refuse what is too much, and does not
+// hear of what anybody could have made up.
+func (b *Broker) Register(ctx context.Context, r enrol.Request, take func() error) (who Who, made bool, err error) {
+	who, call, doc, err := b.screen(r)
+	if err == nil {
+		err = take()
+	}
 	if err != nil {
 		return who, false, err
 	}
-	who.Key = key
-	call, err := b.policy.checkURL(r.STS, enrol.KeySum([]byte(r.PublicKey)), b.world.Now())
-	if err != nil {
-		return who, false, err
-	}
-	doc, err := b.policy.checkDocument(r.Document, r.RSA2048)
-	if err != nil {
-		return who, false, err
-	}
-	who.Instance, who.Account, who.Region = doc.InstanceID, doc.AccountID, doc.Region
-	if err := errors.Join(b.policy.checkName(r.Node, doc.InstanceID), checkRegion(call, doc)); err != nil {
-		return who, false, first(err)
-	}
-	who.Client = r.Node
 	caller, err := b.world.STS(ctx, call)
 	if err != nil {
 		return who, false, err
@@ -126,6 +117,27 @@ func (b *Broker) Register(ctx context.Context, r enrol.Request) (who Who, made b
 	}
 	made, err = b.admit(ctx, doc, who, []byte(r.PublicKey))
 	return who, made, err
+}
+
+// screen judges what the request itself shows.
+func (b *Broker) screen(r enrol.Request) (who Who, call Call, doc Document, err error) {
+	if who.Key, err = parseKey(r.PublicKey); err != nil {
+		return who, call, doc, err
+	}
+	if call, err = b.policy.checkURL(r.STS, enrol.KeySum([]byte(r.PublicKey)), b.world.Now()); err != nil {
+		return who, call, doc, err
+	}
+	if doc, err = b.policy.checkDocument(r.Document, r.RSA2048); err != nil {
+		return who, call, doc, err
+	}
+	who.Instance, who.Account, who.Region = doc.InstanceID, doc.AccountID, doc.Region
+	if err = b.policy.checkName(r.Node, doc.InstanceID); err == nil {
+		err = checkRegion(call, doc)
+	}
+	if err == nil {
+		who.Client = r.Node
+	}
+	return who, call, doc, err
 }
 
 // admit asks the ledger and EC2, and makes the client. The ledger is written
@@ -218,12 +230,4 @@ func ParseRequest(body []byte) (enrol.Request, error) {
 // isInstanceID knows both lengths of instance ids.
 func isInstanceID(s string) bool {
 	return regexp.MustCompile(`^i-[0-9a-f]{8}([0-9a-f]{9})?$`).MatchString(s)
-}
-
-// first takes the first of joined errors: a refusal names one reason.
-func first(err error) error {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		return many.Unwrap()[0]
-	}
-	return err
 }

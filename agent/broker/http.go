@@ -16,7 +16,7 @@ import (
 
 // Limits bound what the broker does at once.
 type Limits struct {
-	PerSecond float64       // requests judged a second, in the long run
+	PerSecond float64       // requests a second that anybody is asked about, in the long run
 	Burst     int           // and at once
 	Timeout   time.Duration // of one request, with all that it asks
 }
@@ -66,9 +66,6 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) judge(ctx context.Context, w http.ResponseWriter, r *http.Request) (Who, bool, error) {
-	if !s.bucket.take(s.now()) {
-		return Who{}, false, refuse(TooMany, "the broker takes %g requests a second", s.limits.PerSecond)
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, enrol.MaxBody))
 	var large *http.MaxBytesError
 	switch {
@@ -81,7 +78,15 @@ func (s *service) judge(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return Who{}, false, err
 	}
-	return s.broker.Register(ctx, req)
+	return s.broker.Register(ctx, req, s.take)
+}
+
+// take refuses more requests than the broker takes.
+func (s *service) take() error {
+	if s.bucket.take(s.now()) {
+		return nil
+	}
+	return refuse(TooMany, "the broker takes %g requests a second", s.limits.PerSecond)
 }
 
 // audit writes the one line that says what came of a request.

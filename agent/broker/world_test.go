@@ -166,11 +166,17 @@ func (w *world) handler() http.Handler {
 // post sends the request and returns the answer.
 func (w *world) post() (int, enrol.Answer) {
 	w.t.Helper()
+	return w.send(w.body())
+}
+
+// body is the request as it is posted.
+func (w *world) body() string {
+	w.t.Helper()
 	b, err := json.Marshal(w.request())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.send(string(b))
+	return string(b)
 }
 
 func (w *world) send(body string) (int, enrol.Answer) {

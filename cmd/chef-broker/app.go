@@ -60,7 +60,7 @@ func flags() []cli.Flag {
 		&cli.StringFlag{Category: chef, Name: "chef-key", EnvVars: []string{"CHEF_CLIENT_KEY"}, Usage: "its private key: `FILE`, ssm:NAME or secretsmanager:NAME"},
 		&cli.StringFlag{Category: chef, Name: "chef-ca-file", EnvVars: env("CHEF_CA_FILE"), Usage: "PEM `FILE` that the Chef server's certificate is checked by"},
 		&cli.DurationFlag{Category: limits, Name: "max-age", EnvVars: env("MAX_AGE"), Value: 30 * time.Minute, Usage: "register nobody for the first time that was launched more than `DURATION` ago"},
-		&cli.Float64Flag{Category: limits, Name: "rate", EnvVars: env("RATE"), Value: defaults.PerSecond, Usage: "judge `N` requests a second; more are told to come back"},
+		&cli.Float64Flag{Category: limits, Name: "rate", EnvVars: env("RATE"), Value: defaults.PerSecond, Usage: "ask STS and EC2 about `N` requests a second; more are told to come back"},
 		&cli.IntFlag{Category: limits, Name: "burst", EnvVars: env("BURST"), Value: defaults.Burst, Usage: "and `N` at once"},
 		&cli.DurationFlag{Category: limits, Name: "timeout", EnvVars: env("TIMEOUT"), Value: defaults.Timeout, Usage: "give each request `DURATION`"},
 		cliapp.OutputFlag(),
