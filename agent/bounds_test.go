@@ -94,6 +94,31 @@ func TestAHooksLogIsBoundedAndNeverFailsTheHook(t *testing.T) {
 	}
 }
 
+func TestOldLogsOfHooksGo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	for name, age := range map[string]time.Duration{"web-000000000000-verify.log": hookLogAge + time.Hour, "web-111111111111-verify.log": hookLogAge - time.Hour} {
+		w.write(hookLogDir+"/"+name, "old", 0o640)
+		if at := w.now.Add(-age); os.Chtimes(filepath.Join(w.root, hookLogDir, name), at, at) != nil {
+			t.Fatal("cannot set the time")
+		}
+	}
+	w.pushHooks("with a hook", Verify)
+	w.deploys()
+	if w.read(hookLogDir+"/web-000000000000-verify.log") != "" || w.read(hookLogDir+"/web-111111111111-verify.log") != "old" {
+		t.Error("the wrong log went")
+	}
+}
+
+func TestARecordsErrorIsOneLine(t *testing.T) {
+	t.Parallel()
+	var r Record
+	if r.end(time.Now(), errors.Join(errors.New("one"), errors.New("two"))); r.Error != "one; two" || r.State != Failed {
+		t.Errorf("%+v", r)
+	}
+}
+
 // full is a writer on a full disk.
 type full struct{}
 

@@ -32,6 +32,7 @@ const (
 const (
 	hookLogDir         = "/var/log/bakehouse/hooks"
 	hookLogCap         = 8 << 20 // bytes that one run adds; what a hook prints beyond is dropped
+	hookLogAge         = 30 * 24 * time.Hour
 	defaultHookTimeout = time.Minute
 )
 
@@ -72,6 +73,7 @@ func (s *session) hookLog(name string, build release.ID) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
+	dropOlder(dir, s.deps.Clock.Now().Add(-hookLogAge)) // each build has logs of its own
 	f, err := os.OpenFile(filepath.Join(dir, s.conf.App.Name+"-"+build.Short()+"-"+name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
 	if err != nil {
 		return nil, err
@@ -80,6 +82,16 @@ func (s *session) hookLog(name string, build release.ID) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// dropOlder removes the files of dir that nobody has written to since then.
+func dropOlder(dir string, since time.Time) {
+	entries, _ := os.ReadDir(dir) // what cannot be read is left
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.ModTime().Before(since) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // bounded writes no more than left bytes, and drops what comes after.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"bakehouse/internal/agentconf"
@@ -70,7 +71,7 @@ func (r *Record) begin(now time.Time) {
 func (r *Record) end(now time.Time, err error) {
 	r.State, r.Ended = Done, now
 	if err != nil {
-		r.State, r.Error, r.Next = Failed, err.Error(), fault.NextOf(err)
+		r.State, r.Error, r.Next = Failed, strings.ReplaceAll(err.Error(), "\n", "; "), fault.NextOf(err) // of several errors each has a line
 	}
 }
 
