@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,6 +17,10 @@ type Rule struct {
 	Service string `json:"service,omitempty"`
 	Action  string `json:"action,omitempty"`
 	Caller  string `json:"caller,omitempty"`
+	// Params selects by parameters of the call's form, by their full name
+	// (InstanceMarketOptions.MarketType); values may hold * and ?. A parameter
+	// that the call does not have is empty.
+	Params map[string]string `json:"params,omitempty"`
 	// Nth is the first matching call that the fault hits, counted from 1
 	// since the rule was set; 0 means 1.
 	Nth int `json:"nth,omitempty"`
@@ -53,7 +59,7 @@ func (r Rule) validate() error {
 			return fmt.Errorf("checking fault: %q is no duration", text)
 		}
 	}
-	for _, p := range []string{r.Service, r.Action, r.Caller} {
+	for _, p := range slices.Concat([]string{r.Service, r.Action, r.Caller}, slices.Collect(maps.Values(r.Params))) {
 		if _, err := path.Match(p, ""); err != nil {
 			return fmt.Errorf("checking fault: pattern %q: %w", p, err)
 		}
@@ -104,6 +110,11 @@ func (r Rule) failure() *apiError {
 }
 
 func (r Rule) selects(c *call) bool {
+	for name, pattern := range r.Params {
+		if ok, err := path.Match(pattern, c.form.Get(name)); err != nil || !ok {
+			return false
+		}
+	}
 	return like(r.Service, c.service) && like(r.Action, c.action) &&
 		(like(r.Caller, c.caller) || like(r.Caller, c.accessKey))
 }

@@ -27,7 +27,7 @@ func hits(r Rule, c *call, n int) string {
 
 func TestRulesCount(t *testing.T) {
 	t.Parallel()
-	c := &call{service: "ec2", action: "RunInstances", caller: "operator", accessKey: "AKID"}
+	c := &call{service: "ec2", action: "RunInstances", caller: "operator", accessKey: "AKID", form: url.Values{"Market": {"spot"}}}
 	for _, tc := range []struct {
 		rule Rule
 		want string
@@ -48,6 +48,10 @@ func TestRulesCount(t *testing.T) {
 		{Rule{Caller: "operator"}, "x..."},
 		{Rule{Caller: "AKID"}, "x..."},
 		{Rule{Caller: "i-*"}, "...."},
+		{Rule{Params: map[string]string{"Market": "spot"}}, "x..."},
+		{Rule{Params: map[string]string{"Market": "s*", "Zone": ""}}, "x..."},
+		{Rule{Params: map[string]string{"Market": ""}}, "...."},
+		{Rule{Params: map[string]string{"Zone": "a"}}, "...."},
 	} {
 		if got := hits(tc.rule, c, 4); got != tc.want {
 			t.Errorf("%+v hit %s, want %s", tc.rule, got, tc.want)
@@ -99,7 +103,7 @@ func TestControlRefusesBadRules(t *testing.T) {
 	for _, body := range []string{
 		`{}`, `{"code":"A","nth":-1}`, `{"code":"A","status":200}`, `{"latency":"soon"}`, `{"latency":"-1s"}`, `{"code":"A","typo":1}`,
 		`{"status":500}`, `{"unknown_for":"long"}`, `{"pending_for":"-1s"}`, `{"code":"A","every":-1}`, `{"code":"A","pending_for":"1s"}`,
-		`{"code":"A","action":"["}`, `nonsense`,
+		`{"code":"A","action":"["}`, `{"code":"A","params":{"a":"["}}`, `nonsense`,
 	} {
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/_lab/faults", strings.NewReader(body)))

@@ -13,6 +13,7 @@ func (g *Gateway) table() map[string]handler {
 		"ec2:RebootInstances":               g.rebootInstances,
 		"ec2:GetConsoleOutput":              g.getConsoleOutput,
 		"ec2:ModifyInstanceMetadataOptions": g.modifyMetadataOptions,
+		"ec2:DescribeSpotInstanceRequests":  g.describeSpotInstanceRequests,
 
 		"ec2:CreateImage":                          g.createImage,
 		"ec2:CopyImage":                            g.copyImage,

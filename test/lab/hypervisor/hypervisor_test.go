@@ -252,8 +252,14 @@ func TestSpotInterruption(t *testing.T) {
 	if err := w.Interrupt("i-1", "explode", 0); err == nil {
 		t.Error("an unknown action was accepted")
 	}
+	if _, pending := w.Interrupting("i-1"); pending {
+		t.Error("before any notice one is pending")
+	}
 	if err := w.Interrupt("i-1", "", time.Minute); err != nil {
 		t.Fatal(err)
+	}
+	if action, pending := w.Interrupting("i-1"); !pending || action != "terminate" {
+		t.Errorf("after the notice: %q, %v", action, pending)
 	}
 	n := w.Machines()[0].Notice
 	if n == nil || n.Action != "terminate" || !n.At.Equal(w.clock.Now().Add(time.Minute)) {

@@ -46,6 +46,17 @@ func (h *Hypervisor) Interrupt(id, action string, after time.Duration) error {
 	return nil
 }
 
+// Interrupting reports whether an interruption of the instance is announced
+// and not yet carried out, and what it will do.
+func (h *Hypervisor) Interrupting(id string) (action string, pending bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m := h.machines[id]; m != nil && m.notice != nil {
+		return m.notice.Action, true
+	}
+	return "", false
+}
+
 // interruptNow carries out a notice unless the machine ended or was given
 // another one meanwhile.
 func (h *Hypervisor) interruptNow(m *machine, notice *Notice) {
