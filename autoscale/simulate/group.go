@@ -109,9 +109,18 @@ func (g *group) live() int { return g.serving(-1) + g.launching(-1) }
 
 // leaving are the units that run in pools under notice or recommendation.
 func (g *group) leaving(of []int, s *setup) int {
+	return g.inPools(of, s, func(p poolState) bool { return p.leaving })
+}
+
+// noticed are the units that run in pools under notice.
+func (g *group) noticed(of []int, s *setup) int {
+	return g.inPools(of, s, func(p poolState) bool { return p.noticed })
+}
+
+func (g *group) inPools(of []int, s *setup, fits func(poolState) bool) int {
 	sum := 0
 	for p := range s.pools {
-		if s.state[p].leaving {
+		if fits(s.state[p]) {
 			sum += g.units(of, p)
 		}
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	Every  time.Duration // between two looks of the balance controller
 	Hold   time.Duration // of its rule
 	Grace  time.Duration // of its rule
+	Early  bool          // of its rule
 	// Price is what an hour of an instance type costs on demand; NaN: unknown.
 	Price func(instanceType string) float64
 	// Promise is what a group, as its file would write it, is held to; ok is

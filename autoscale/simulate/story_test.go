@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -34,6 +35,27 @@ func TestSpotThatStartsDoesNotSendTheBackstopAway(t *testing.T) {
 		return nil
 	}
 	mustRun(t, c)
+}
+
+// TestARecommendationHelpsOnlyEarly loses all pools at once, recommended to be
+// left ten minutes before: that is time to boot, if it is used. A notice of two
+// minutes is not.
+func TestARecommendationHelpsOnlyEarly(t *testing.T) {
+	t.Parallel()
+	for _, early := range []bool{false, true} {
+		c := config(t, "constant:20", "model")
+		c.For, c.Modes, c.Early = 2*time.Hour, []Mode{Balance}, early
+		c.Market = func(pools []Pool) (Market, error) {
+			trace := "time,pool,price,available\n"
+			for n := range pools {
+				trace += fmt.Sprintf("3600,#%d,,0\n", n+1)
+			}
+			return TraceMarket("outage.csv", text(trace), pools, Told{Notice: 2 * time.Minute, Rebalance: 10 * time.Minute})
+		}
+		if m := mustRun(t, c).Modes[0]; (m.Short.UnitMinutes > 0) == early {
+			t.Errorf("early %v: %.1f unit-minutes are short", early, m.Short.UnitMinutes)
+		}
+	}
 }
 
 func TestZonesEvenOutAfterALoss(t *testing.T) {

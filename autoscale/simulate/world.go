@@ -15,6 +15,7 @@ import (
 type poolState struct {
 	up      bool
 	leaving bool    // its instances are under notice or recommendation
+	noticed bool    // under notice
 	price   float64 // an hour of an instance; NaN: unknown
 }
 
@@ -71,17 +72,18 @@ func (s *setup) take(events []Event) {
 			if !p.up {
 				s.down--
 			}
-			p.up, p.leaving = true, false
+			p.up, p.leaving, p.noticed = true, false, false
 		case Priced:
 			p.price = e.Price
 		case Rebalance, Notice:
 			p.leaving = p.up
+			p.noticed = p.noticed || e.Kind == Notice && p.up
 		case Lost:
 			if p.up {
 				s.down++
 				s.losses++
 			}
-			p.up, p.leaving = false, false
+			p.up, p.leaving, p.noticed = false, false, false
 		}
 	}
 }
@@ -154,9 +156,10 @@ func (w *world) balance() {
 	}
 	k.next += k.every
 	spot, backstop := w.groups[0], w.groups[1]
-	away, coming := spot.leaving(spot.ready, w.setup), spot.leaving(spot.coming, w.setup)
+	away, coming := spot.noticed(spot.ready, w.setup), spot.noticed(spot.coming, w.setup)
+	atRisk := spot.leaving(spot.ready, w.setup) - away
 	d := autoscale.BalanceDecide(autoscale.BalanceView{At: w.start.Add(w.now), Target: spot.desired, Desired: backstop.desired,
-		Spot: autoscale.BalanceCount{InService: spot.serving(-1) - away, Starting: spot.launching(-1) - coming, Leaving: away + coming},
+		Spot: autoscale.BalanceCount{InService: spot.serving(-1) - away, Starting: spot.launching(-1) - coming, Leaving: away + coming, AtRisk: atRisk},
 		Min:  backstop.min, Max: backstop.max, TotalMax: k.total}, k.rule, k.state)
 	k.state = d.State
 	backstop.set(d.Size, w.now)
@@ -187,7 +190,7 @@ func build(c Config, s *setup, mode Mode) (*world, []string, error) {
 		}
 	}
 	if mode == Balance {
-		w.keeper = &keeper{every: c.Every, rule: autoscale.BalanceRule{Hold: c.Hold, Grace: c.Grace}, total: orZero(orZero(written.Capacity).Max)}
+		w.keeper = &keeper{every: c.Every, rule: autoscale.BalanceRule{Hold: c.Hold, Grace: c.Grace, Early: c.Early}, total: orZero(orZero(written.Capacity).Max)}
 	}
 	return w, notes, nil
 }

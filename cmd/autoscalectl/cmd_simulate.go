@@ -59,6 +59,7 @@ func simulateFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "notice", Value: 2 * time.Minute, Usage: "`TIME` of notice before a loss, for spot traces"},
 		&cli.DurationFlag{Name: "every", Value: 15 * time.Second, Usage: "`TIME` between two looks of the balance controller"},
 		holdFlag(), graceFlag(),
+		&cli.BoolFlag{Name: "early", Usage: "the balance controller starts the backstop at a rebalance recommendation (model key rebalance)"},
 		&cli.StringSliceFlag{Name: "price", Usage: "on-demand `TYPE=USD` an hour, beside the built-in table; may be given again"},
 		&cli.IntFlag{Name: "losses", Value: 1, Usage: "`NUMBER` of pools lost at once that the promise covers"},
 		&cli.StringFlag{Name: "promise", Usage: "hold all modes to `PERCENT,TIME` instead of what the file promises, as 10,5m"},
@@ -75,7 +76,7 @@ func (d deps) simulate(c *cli.Context, o common) error {
 		return err
 	}
 	s := simulation{c: c, cfg: simulate.Config{Spec: spec, Boot: c.Duration("boot"), Step: c.Duration("step"), Lag: c.Duration("metric-lag"), Unit: c.Float64("unit"),
-		Every: c.Duration("every"), Hold: c.Duration("hold"), Grace: c.Duration("grace"),
+		Every: c.Duration("every"), Hold: c.Duration("hold"), Grace: c.Duration("grace"), Early: c.Bool("early"),
 		Answer: scaling.Station{Service: c.Duration("service-time"), Workers: c.Int("workers")}}}
 	for _, read := range []func() error{s.names, s.times, s.demand, s.spot, s.prices, s.promise} {
 		if err := read(); err != nil {
