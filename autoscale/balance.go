@@ -32,7 +32,8 @@ type BalanceRule struct {
 	// Hold is how long units must have been in excess before they go.
 	Hold time.Duration
 	// Grace is how long the spot group may take to begin the launches for a
-	// target that has risen. What it has lost is replaced without a grace.
+	// target that has risen, or in the place of units at risk. What it has lost
+	// is replaced without a grace.
 	Grace time.Duration
 	// Early counts units at risk as lost already, so that others are there
 	// before they go. They still serve, and TotalMax still counts them.
@@ -56,6 +57,7 @@ type BalanceState struct {
 	Grew    time.Time // when the target was first seen above Covered; zero when it is not
 	Since   time.Time // when the excess began; zero when there is none
 	Floor   int       // the most units that were needed since then
+	Risky   time.Time // when units at risk were first seen that nothing is to replace; zero when there are none
 }
 
 // BalanceDecision is the size that the backstop group should have, and why.
@@ -82,11 +84,9 @@ func BalanceDecide(v BalanceView, rule BalanceRule, prior BalanceState) BalanceD
 	d := BalanceDecision{Size: v.Desired, State: prior}
 	target := d.covered(v, rule)
 	missing := target - v.Spot.InService
-	if rule.Early {
-		missing += v.Spot.AtRisk
-	}
-	high := v.bound(missing)
-	low := v.bound(missing - v.Spot.Starting)
+	atRisk, counted, end := d.risk(v, rule, missing)
+	high := v.bound(missing + atRisk)
+	low := v.bound(missing + counted - v.Spot.Starting)
 	d.Reasons = append(d.Reasons, v.describe())
 	if ceiling := v.ceiling(); v.Desired > ceiling {
 		d.Size = ceiling
@@ -101,7 +101,11 @@ func BalanceDecide(v BalanceView, rule BalanceRule, prior BalanceState) BalanceD
 	default:
 		d.State.Since, d.State.Floor = time.Time{}, 0
 	}
-	if wanted := v.Min + missing - v.Spot.Starting; wanted > max(d.Size, v.Min) {
+	if !end.IsZero() && v.bound(missing+atRisk-v.Spot.Starting) > d.Size {
+		d.due(end)
+		d.Reasons = append(d.Reasons, fmt.Sprintf("the spot group has until %s to launch in the place of what is at risk", end.Format(time.TimeOnly)))
+	}
+	if wanted := v.Min + missing + counted - v.Spot.Starting; wanted > max(d.Size, v.Min) {
 		d.Reasons = append(d.Reasons, fmt.Sprintf("%d are still missing: the limit of %d is reached", wanted-d.Size, d.Size))
 	}
 	return d
@@ -126,6 +130,28 @@ func (d *BalanceDecision) covered(v BalanceView, rule BalanceRule) int {
 	d.Reasons = append(d.Reasons, fmt.Sprintf("the target has risen from %d to %d; the spot group has until %s to launch for it",
 		s.Covered, v.Target, s.Grew.Add(rule.Grace).Format(time.TimeOnly)))
 	return s.Covered
+}
+
+// risk gives the units at risk as far as they hold the backstop where it is,
+// and as far as they make it grow: those count once the spot group has begun
+// to replace them, so that nothing is needed, or its grace is over. end is when
+// it is, if it is not.
+func (d *BalanceDecision) risk(v BalanceView, rule BalanceRule, missing int) (held, counted int, end time.Time) {
+	s, n := &d.State, v.Spot.AtRisk
+	if !rule.Early {
+		n = 0
+	}
+	if n == 0 || missing+n <= v.Spot.Starting {
+		s.Risky = time.Time{}
+		return n, n, time.Time{}
+	}
+	if s.Risky.IsZero() {
+		s.Risky = v.At
+	}
+	if end = s.Risky.Add(rule.Grace); !v.At.Before(end) {
+		return n, n, time.Time{}
+	}
+	return n, 0, end
 }
 
 // excess waits out the hold time of units that are no longer needed.

@@ -235,7 +235,7 @@ func TestBalanceRefuses(t *testing.T) {
 
 func TestBalanceStateFitsATag(t *testing.T) {
 	t.Parallel()
-	for _, s := range []BalanceState{{}, {Known: true}, {Known: true, Covered: 7, Grew: balanceNoon()}, {Known: true, Covered: 1000, Grew: balanceNoon(), Since: balanceNoon(), Floor: 12}} {
+	for _, s := range []BalanceState{{}, {Known: true}, {Known: true, Covered: 7, Grew: balanceNoon()}, {Known: true, Covered: 1000, Grew: balanceNoon(), Since: balanceNoon(), Floor: 12, Risky: balanceNoon()}} {
 		if got := parseBalanceState(s.text()); got != s || len(s.text()) > 256 || strings.ContainsAny(s.text(), ",;{}\"'") {
 			t.Errorf("%+v came back as %+v from %q", s, got, s.text())
 		}

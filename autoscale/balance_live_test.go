@@ -13,8 +13,12 @@ import (
 	"bakehouse/test/asg"
 )
 
-// requests are spot requests of which some are under notice.
-type requests struct{ noticed []string }
+// requests are spot requests of which some are under notice, and of which EC2
+// recommends to replace some.
+type requests struct {
+	noticed, recommended []string
+	early                bool
+}
 
 func (r *requests) DescribeSpotInstanceRequests(_ context.Context, in *ec2.DescribeSpotInstanceRequestsInput, _ ...func(*ec2.Options)) (*ec2.DescribeSpotInstanceRequestsOutput, error) {
 	out := &ec2.DescribeSpotInstanceRequestsOutput{}
@@ -34,13 +38,13 @@ func (c *cloud) balance(r *requests, looks int, each func(look int, p BalancePla
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	w := BalanceWorld{Groups: c.as, Spot: r, Now: func() time.Time { return c.now }}
+	w := BalanceWorld{Groups: c.as, Spot: r, Now: func() time.Time { return c.now }, AtRisk: func(id string) bool { return slices.Contains(r.recommended, id) }}
 	for i := range looks {
 		seen, err := BalanceObserve(context.Background(), w, pairs)
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		p := PlanBalance(seen, BalanceRule{Hold: BalanceHold, Grace: BalanceGrace})
+		p := PlanBalance(seen, BalanceRule{Hold: BalanceHold, Grace: BalanceGrace, Early: r.early})
 		if _, err := p.Apply(context.Background(), w); err != nil {
 			c.t.Fatal(err)
 		}
@@ -92,5 +96,47 @@ func TestBalanceOnTheService(t *testing.T) {
 	}
 	if p, _ := c.plan(mustParse(t, liveBackstop)); !p.Empty() {
 		t.Errorf("balancing leaves something to plan: %s", summary(p))
+	}
+}
+
+// TestEarlyServesBeforeTheLoss: EC2 recommends to replace all spot instances,
+// and no pool has any to replace them with. When they are lost the backstop
+// serves already. Where spot replaces the one at risk, it has nothing to do.
+func TestEarlyServesBeforeTheLoss(t *testing.T) {
+	t.Parallel()
+	pools := []asg.Pool{{Zone: "us-east-1a", Type: "t3.small", Spot: true}, {Zone: "us-east-1b", Type: "t3.small", Spot: true}}
+	for _, full := range []bool{true, false} {
+		c := newCloud(t)
+		c.apply(liveBackstop)
+		c.minutes(5, nil)
+		r := &requests{early: true}
+		for _, i := range c.observe(Spec{Groups: map[string]Group{"web": {}}}).Groups["web"].Instances {
+			r.recommended = append(r.recommended, i.ID)
+		}
+		if full {
+			c.aws.Offer(pools[0], asg.Offer{Capacity: 5})
+			c.aws.Offer(pools[1], asg.Offer{Capacity: 5})
+		} else { // Auto Scaling replaces a tenth of the group at a time
+			r.recommended = r.recommended[:1]
+		}
+		c.aws.Recommend(r.recommended...)
+		most := 0
+		c.balance(r, 8, func(_ int, p BalancePlan) { most = max(most, p.Changes[0].To) })
+		_, spot := c.sizes("web")
+		_, backstop := c.sizes("web-backstop")
+		if want := map[bool]int{true: 12, false: 2}[full]; backstop != want || most != want || spot != 10 {
+			t.Errorf("full %v: %d on spot, and %d of the backstop serve (at most %d were wanted); want 10 and %d", full, spot, backstop, most, want)
+		}
+		if !full {
+			continue
+		}
+		for _, p := range pools {
+			c.aws.Lose(p)
+		}
+		c.balance(r, 4, func(int, BalancePlan) {
+			if _, serving := c.sizes("web-backstop"); serving != 12 {
+				t.Errorf("after the loss %d serve, want all 12", serving)
+			}
+		})
 	}
 }

@@ -212,6 +212,9 @@ func (s BalanceState) text() string {
 	if !s.Since.IsZero() {
 		words = append(words, "since="+s.Since.UTC().Format(time.RFC3339), "floor="+strconv.Itoa(s.Floor))
 	}
+	if !s.Risky.IsZero() {
+		words = append(words, "risky="+s.Risky.UTC().Format(time.RFC3339))
+	}
 	return strings.Join(words, " ")
 }
 
@@ -232,6 +235,8 @@ func parseBalanceState(text string) BalanceState {
 			s.Grew = at
 		case key == "since" && terr == nil:
 			s.Since = at
+		case key == "risky" && terr == nil:
+			s.Risky = at
 		default:
 			return BalanceState{}
 		}

@@ -29,9 +29,32 @@ func TestUnitsAtRiskAreToldAndCountOnlyWhereAsked(t *testing.T) {
 			t.Errorf("%s: without early the size is %d because %q", name, d.Size, d.Reasons)
 		}
 		rule.Early = true
-		if d := BalanceDecide(c.view, rule, BalanceState{}); d.Size != c.early || !strings.Contains(strings.Join(d.Reasons, "; "), c.why) {
+		if d := BalanceDecide(c.view, rule, BalanceState{Known: true, Covered: 10, Risky: balanceNoon().Add(-rule.Grace)}); d.Size != c.early || !strings.Contains(strings.Join(d.Reasons, "; "), c.why) {
 			t.Errorf("%s: early the size is %d because %q; want %d and %q", name, d.Size, d.Reasons, c.early, c.why)
 		}
+	}
+}
+
+func TestSpotHasAGraceToReplaceWhatIsAtRisk(t *testing.T) {
+	t.Parallel()
+	rule := BalanceRule{Hold: 5 * time.Minute, Grace: 30 * time.Second, Early: true}
+	v := BalanceView{At: balanceNoon(), Target: 10, Spot: BalanceCount{InService: 10, AtRisk: 2}, Max: 10}
+	first := BalanceDecide(v, rule, BalanceState{})
+	if first.Size != 0 || first.Due != balanceNoon().Add(rule.Grace) || !strings.Contains(strings.Join(first.Reasons, "; "), "until 12:00:30 to launch in the place of what is at risk") {
+		t.Errorf("at first it decides %+v", first)
+	}
+	v.At = first.Due
+	if d := BalanceDecide(v, rule, first.State); d.Size != 2 {
+		t.Errorf("when the grace is over it decides %+v", d)
+	}
+	v.Spot.Starting = 2 // spot replaces them
+	d := BalanceDecide(v, rule, first.State)
+	if d.Size != 0 || !d.State.Risky.IsZero() {
+		t.Errorf("while spot replaces them it decides %+v", d)
+	}
+	v.Spot, v.Desired = BalanceCount{InService: 12, AtRisk: 2}, 0
+	if d = BalanceDecide(v, rule, d.State); d.Size != 0 || !d.State.Risky.IsZero() {
+		t.Errorf("when spot has replaced them it decides %+v", d)
 	}
 }
 
@@ -207,7 +230,7 @@ func TestAtRiskIsWhoServesInTheSpotGroup(t *testing.T) {
 	if want := (BalanceCount{InService: 3, Leaving: 1, AtRisk: 1}); seen[0].View.Spot != want {
 		t.Errorf("it counts %+v, want %+v", seen[0].View.Spot, want)
 	}
-	p := PlanBalance(seen, BalanceRule{Hold: time.Minute, Early: true})
+	p := PlanBalance(seen, BalanceRule{Hold: time.Minute, Early: true}) // without a grace
 	if c := p.Changes[0]; c.AtRisk != 1 || c.To != 4 {
 		t.Errorf("the plan is %+v, want 1 at risk and a backstop of 4", c)
 	}

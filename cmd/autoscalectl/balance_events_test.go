@@ -186,7 +186,7 @@ func TestRecommendationsStartTheBackstopOnlyEarly(t *testing.T) {
 	}
 	p = newPair(t)
 	out, _ = p.listen(messages(p), "--early")
-	if !strings.Contains(out, "12:01:00Z web: backstop 0 -> 2 (done)") || p.desired != 2 {
+	if !strings.Contains(out, "12:01:30Z web: backstop 0 -> 2 (done)") || p.desired != 2 {
 		t.Errorf("with --early the backstop is %d, and it says\n%s", p.desired, out)
 	}
 	p.end = p.now.Add(time.Hour)

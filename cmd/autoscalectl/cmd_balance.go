@@ -31,7 +31,7 @@ func holdFlag() cli.Flag {
 }
 
 func graceFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "grace", Value: autoscale.BalanceGrace, Usage: "`TIME` that the spot group has to begin launches when its target rises"}
+	return &cli.DurationFlag{Name: "grace", Value: autoscale.BalanceGrace, Usage: "`TIME` that the spot group has to begin launches when its target rises, or in the place of what is at risk"}
 }
 
 func balanceCommand(d deps) *cli.Command {

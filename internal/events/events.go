@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 )
 
@@ -122,7 +123,7 @@ func (q Queue) failed(doing, action string, err error) error {
 	if awserr.IsAuth(err) {
 		next = "allow " + action + " on the queue"
 	}
-	return fault.New(fault.AWS, next, fmt.Errorf("%s from %s: %w", doing, q.URL, err))
+	return fault.New(fault.AWS, next, fmt.Errorf("%s from %s: %w", doing, q.URL, awsfault.Brief(awserr.Unsent(err))))
 }
 
 // pause waits for d, or until ctx ends, whose cause it then returns.
