@@ -53,6 +53,8 @@ func unrecorded() map[string]map[string]string {
 			"autoscaling:SetInstanceProtection":         "only destroy, of a group with protected instances, which none of this suite is",
 			"autoscaling:SetDesiredCapacity":            "only balance, of a backstop, which none of this suite is",
 			"ec2:DescribeSpotInstanceRequests":          "only balance",
+			"sqs:DeleteMessage":                         "only balance --queue",
+			"sqs:ReceiveMessage":                        "only balance --queue",
 			"elasticloadbalancing:DescribeTargetGroups": "only for the short form requests_per_target",
 		},
 		"boot-agent": {
