@@ -32,7 +32,7 @@ type Creation struct {
 	Doing  string                                       // for messages
 	Create func(context.Context) (id string, err error) // one attempt, by Once
 	Find   func(context.Context) (id string, err error) // "" when it is not there
-	Refuse func() error                                 // called when AWS refused: nothing was made
+	Refuse func() error                                 // called when AWS refused the only call: nothing was made
 	// Young says that the call names something made a moment ago, which EC2
 	// may not know yet: "not found" is then no refusal.
 	Young bool
@@ -40,23 +40,28 @@ type Creation struct {
 
 // Run creates the thing, or finds the one that a call with a lost reply made.
 // It tries four times: throttled calls, and Young ones, again after a pause,
-// lost ones after looking. Errors are fault.AWS.
+// lost ones after looking. A name that is taken once a reply was lost is ours,
+// which EC2 shows late. Errors are fault.AWS.
 func (c Creation) Run(ctx context.Context, clock Clock) (string, error) {
+	lost := false // a call whose reply never came may have taken effect
 	for pause := time.Second; ; pause *= 2 {
 		id, err := c.attempt(ctx)
 		if err == nil {
 			return id, nil
 		}
-		if awserr.IsLost(err) || ended(err) {
+		unheard := awserr.IsLost(err) || ended(err)
+		switch lost = lost || unheard; {
+		case unheard, lost && awserr.IsExists(err):
 			if id, ferr := LookFor(ctx, clock, c.Find); ferr == nil {
 				return id, nil
 			}
-		} else if !awserr.IsThrottle(err) && !(c.Young && awserr.IsNotFound(err)) {
-			return "", awsfault.New(c.Action, c.Doing, errors.Join(err, c.Refuse()))
+		case awserr.IsThrottle(err), c.Young && awserr.IsNotFound(err):
+		default:
+			return "", c.refused(err, lost)
 		}
 		if pause > 4*time.Second || ctx.Err() != nil {
 			if awserr.IsNotFound(err) {
-				err = errors.Join(err, c.Refuse())
+				return "", c.refused(err, lost)
 			}
 			return "", awsfault.New(c.Action, c.Doing, err)
 		}
@@ -64,6 +69,15 @@ func (c Creation) Run(ctx context.Context, clock Clock) (string, error) {
 			return "", awsfault.New(c.Action, c.Doing, err)
 		}
 	}
+}
+
+// refused is the error of a call that AWS refused. Nothing was made, unless by
+// a call before it.
+func (c Creation) refused(err error, lost bool) error {
+	if !lost {
+		err = errors.Join(err, c.Refuse())
+	}
+	return awsfault.New(c.Action, c.Doing, err)
 }
 
 func (c Creation) attempt(ctx context.Context) (string, error) {
