@@ -66,21 +66,37 @@ func (c Copier) Remove(ctx context.Context, copied Copy, last Last) error {
 		return err
 	}
 	api := c.EC2(region)
-	if i, err := c.describe(ctx, region, ami.Filter("image-id", copied.ImageID)); err == nil && i != nil {
-		copied.Snapshots = ami.Snapshots(*i)
-	}
 	if last.Protect { // whether it is on already shows when the copy is deregistered
 		_, _ = api.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: aws.String(copied.ImageID)})
 	}
-	_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(copied.ImageID)})
-	if err != nil && !awserr.IsNotFound(err) {
+	if err := c.deregister(ctx, api, &copied); err != nil {
 		c.expire(ctx, copied)
-		return awsfault.New("ec2:DeregisterImage", "deregistering "+copied.ImageID+" in "+region, err)
+		return err
 	}
 	if err := c.removeSnapshots(ctx, api, copied); err != nil {
 		return err
 	}
 	return c.Ledger.Gone(region, name)
+}
+
+// newLooks is how often something is looked for that EC2 may be too new for: for
+// some seconds it does not know what it has just made.
+const newLooks = 5
+
+// deregister ends the copy; its snapshots are noted then, as far as EC2 tells.
+func (c Copier) deregister(ctx context.Context, api EC2, copied *Copy) error {
+	tries := 0
+	return await.Poll(ctx, c.Clock, await.Pace{First: time.Second, Max: 2 * time.Second}, func(ctx context.Context) (bool, error) {
+		tries++
+		if i, err := c.describe(ctx, copied.Region, ami.Filter("image-id", copied.ImageID)); err == nil && i != nil {
+			copied.Snapshots = ami.Snapshots(*i)
+		}
+		_, err := api.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(copied.ImageID)})
+		if awserr.IsNotFound(err) { // gone, where EC2 has shown it before
+			return len(copied.Snapshots) > 0 || tries >= newLooks, nil
+		}
+		return err == nil, awsfault.New("ec2:DeregisterImage", "deregistering "+copied.ImageID+" in "+copied.Region, err)
+	})
 }
 
 // expire puts the expiry back on a copy that was kept and now cannot be
@@ -94,7 +110,7 @@ func (c Copier) expire(ctx context.Context, copied Copy) {
 // and an expiry: EC2 links snapshots to a pending image only late, and refuses
 // to delete them for a moment after the image is gone.
 func (c Copier) removeSnapshots(ctx context.Context, api EC2, copied Copy) error {
-	tries := 0
+	tries, seen := 0, false
 	return await.Poll(ctx, c.Clock, await.Pace{First: time.Second, Max: 3 * time.Second}, func(ctx context.Context) (bool, error) {
 		tries++
 		out, err := api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"},
@@ -106,6 +122,9 @@ func (c Copier) removeSnapshots(ctx context.Context, api EC2, copied Copy) error
 			if id := aws.ToString(f.SnapshotId); !slices.Contains(copied.Snapshots, id) {
 				copied.Snapshots = append(copied.Snapshots, id)
 			}
+		}
+		if seen = seen || len(copied.Snapshots) > 0; !seen && tries < newLooks {
+			return false, nil // every image has snapshots
 		}
 		var last error
 		copied.Snapshots = slices.DeleteFunc(copied.Snapshots, func(id string) bool {
