@@ -53,7 +53,7 @@ func Of(root, tool string) ([]Line, error) {
 // in finds the lines of one page. Spans of code may go on over a line's end.
 func in(text, tool string, prose bool) []Line {
 	var out []Line
-	begins := regexp.MustCompile(`^(?:\$ |ExecStart=)?(?:[A-Z_]+=\S* )*(?:sudo )?(?:\./|\S*bin/)?` + regexp.QuoteMeta(tool) + ` (.+)$`)
+	begins := regexp.MustCompile(`^(?:\$ |ExecStart=)?(?:[A-Z_]+=\S* )*(?:sudo |exec )?(?:\./|\S*bin/)?` + regexp.QuoteMeta(tool) + ` (.+)$`)
 	found := func(at int, code string) {
 		if m := begins.FindStringSubmatch(code); m != nil {
 			if args := words(m[1]); len(args) > 0 {
@@ -65,7 +65,7 @@ func in(text, tool string, prose bool) []Line {
 	var paragraph []string
 	for at, line := range append(strings.Split(joined(text), "\n"), "") {
 		code := !prose || fenced || strings.HasPrefix(line, "    ")
-		if strings.HasPrefix(line, "```") {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") { // within a list it is indented
 			fenced = !fenced
 		} else if code {
 			found(at+1, strings.TrimSpace(line))

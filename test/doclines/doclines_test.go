@@ -7,12 +7,13 @@ import (
 
 const page = "Run `tool plan FILE` or `tool apply\n--yes`; `tool` alone, `other plan` and a tool plan in prose are none.\n\n" +
 	"    tool import --region R G...   writes a file\n    $ sudo bin/tool --keep=N [DIR] | tee log  # all of it\n\n" +
-	"```sh\nA=b tool push \\\n  ./build --app web && echo done\n```\n`tool after`\n"
+	"```sh\nA=b tool push \\\n  ./build --app web && echo done\n```\n`tool after`\n" +
+	"1. list\n\n   ```sh\n   exec tool sweep\n   ```\n"
 
 func TestLinesAreFoundInBlocksAndSpans(t *testing.T) {
 	t.Parallel()
 	want := []Line{{"1", []string{"tool", "plan", "file.yaml"}}, {"1", []string{"tool", "apply", "--yes"}}, {"4", []string{"tool", "import", "--region", "0", "0"}},
-		{"5", []string{"tool", "--keep=0", "0"}}, {"8", []string{"tool", "push", "./build", "--app", "web"}}, {"11", []string{"tool", "after"}}}
+		{"5", []string{"tool", "--keep=0", "0"}}, {"8", []string{"tool", "push", "./build", "--app", "web"}}, {"11", []string{"tool", "after"}}, {"15", []string{"tool", "sweep"}}}
 	if got := in(page, "tool", true); !reflect.DeepEqual(got, want) {
 		t.Errorf("found\n%q, want\n%q", got, want)
 	}
