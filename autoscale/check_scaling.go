@@ -160,6 +160,10 @@ func (c *checker) alarms(at, group string, g Group) {
 	}
 }
 
+// statistics are those of an alarm's metric
+// (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html).
+var statistics = regexp.MustCompile(`^(SampleCount|Average|Sum|Minimum|Maximum|IQM|(p|tm|tc|ts|wm)\d{1,2}(\.\d{1,10})?|p100|(PR|TM|TC|TS|WM)\([\d.%]*:[\d.%]*\))$`)
+
 // mostActions is how many an alarm takes for each of its states
 // (docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html).
 const mostActions = 5
@@ -204,6 +208,9 @@ func (c *checker) alarm(at string, a Alarm) {
 	}
 	if _, known := comparisons()[val(a.Comparison)]; a.Comparison != nil && !known {
 		c.say(at+".comparison", "expected one of >, <, >=, <=, %s, %s, %s, got %q", bandBoth, bandLow, bandHigh, *a.Comparison)
+	}
+	if s := a.Statistic; s != nil && !statistics.MatchString(*s) {
+		c.say(at+".statistic", "expected Average, Sum, Minimum, Maximum, SampleCount or one such as p95, got %q", *s)
 	}
 	if a.WindowZone != nil && val(a.Window) != "wall-clock" {
 		c.say(at+".window_time_zone", "only a wall-clock window has a time zone")

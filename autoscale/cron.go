@@ -64,7 +64,11 @@ func cronField(text string, low, high int, names []string) (map[int]bool, error)
 			step, errs[2] = strconv.Atoi(stepText)
 		}
 		if errs[0] != nil || errs[1] != nil || errs[2] != nil || from < low || to > high || from > to || step < 1 {
-			return nil, fmt.Errorf("cannot read %q: expected %d to %d, as *, N, N-M or lists of them, with /STEP", part, low, high)
+			words := ""
+			if len(names) > 0 {
+				words = " or " + names[0] + " to " + names[len(names)-1]
+			}
+			return nil, fmt.Errorf("cannot read %q: expected %d to %d%s, as *, N, N-M or lists of them, with /STEP", part, low, high, words)
 		}
 		for n := from; n <= to; n += step {
 			set[n] = true

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"bakehouse/internal/fault"
+	"bakehouse/internal/nearest"
 )
 
 // decoder reads a syntax tree into structs and remembers where each value
@@ -38,7 +39,8 @@ func (d *decoder) root(b []byte) (ast.Node, error) {
 	if err != nil {
 		var e yaml.Error
 		if errors.As(err, &e) {
-			return nil, d.errorf(e.GetToken(), "correct the YAML there", "%s", strings.Join(strings.Fields(e.GetMessage()), " "))
+			text := strings.Join(strings.Fields(e.GetMessage()), " ")
+			return nil, d.errorf(e.GetToken(), yamlHint(text), "%s", text)
 		}
 		return nil, fault.Newf(fault.Usage, "", "%s: %w", d.file, err)
 	}
@@ -53,6 +55,20 @@ func (d *decoder) root(b []byte) (ast.Node, error) {
 		top = doc.Body
 	}
 	return top, nil
+}
+
+// yamlHint says what is most likely behind a message of the YAML library.
+func yamlHint(text string) string {
+	for part, hint := range map[string]string{
+		"invalid header option":        "put quotes around a value that begins with > or |",
+		"cannot start any token":       "YAML takes spaces for indentation, not tabs",
+		"mapping value is not allowed": "put quotes around a value with a colon and a space in it",
+	} {
+		if strings.Contains(text, part) {
+			return hint
+		}
+	}
+	return "correct the YAML there, and check the indentation of the lines around it"
 }
 
 func (d *decoder) errorf(t *token.Token, next, format string, args ...any) error {
@@ -136,7 +152,7 @@ func (d *decoder) value(n ast.Node, into reflect.Value, path string) error {
 	if set, ok := into.Addr().Interface().(scalarSetter); ok {
 		if text, plain := scalar(n); plain {
 			if err := set.setScalar(text); err != nil {
-				return d.errorf(n.GetToken(), "", "%s: %v", path, err)
+				return d.errorf(n.GetToken(), fault.NextOf(err), "%s: %v", path, err)
 			}
 			return nil
 		}
@@ -246,7 +262,11 @@ func (d *decoder) plain(n ast.Node, into reflect.Value, path string) error {
 }
 
 func (d *decoder) unknown(t *token.Token, key, path string, known []string) error {
-	return d.errorf(t, "known keys there are "+strings.Join(known, ", "), "unknown key %q in %s", key, orFile(path))
+	guess := nearest.Word(key, known)
+	if guess != "" {
+		guess = ", did you mean " + strconv.Quote(guess) + "?"
+	}
+	return d.errorf(t, "known keys there are "+strings.Join(known, ", "), "unknown key %q in %s%s", key, orFile(path), guess)
 }
 
 // keysOf names the keys of a section, in the order of its fields.

@@ -44,7 +44,7 @@ func TestAnErrorPointsToWhereTheValueStands(t *testing.T) {
 		{"type: m5.large", "metadata: {tokens: maybe}", `autoscale.yaml:5:50: groups.job.launch.metadata.tokens: expected one of optional, required, got "maybe"`},
 		{"image: ami-1", "image: web", `autoscale.yaml:3:63: groups.job.launch.image: expected ami-ID, ssm:/NAME or role:NAME, got "web"`},
 		{"zones: [us-east-1a]", "zones: [us-east-1a, eu-west-1b]", `autoscale.yaml:3:124: groups.job.network.zones.1: "eu-west-1b" is no zone of region us-east-1`},
-		{"cooldown: 60", "cooldwn: 60", `autoscale.yaml:3:39: unknown key "cooldwn" in defaults.capacity`},
+		{"cooldown: 60", "cooldwn: 60", `autoscale.yaml:3:39: unknown key "cooldwn" in defaults.capacity, did you mean "cooldown"?`},
 	} {
 		if _, err := Parse("autoscale.yaml", []byte(strings.Replace(templated, c.old, c.now, 1))); err == nil || err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", err, c.want)

@@ -71,3 +71,40 @@ func TestWrongFilesAreRefusedWithLineAndColumn(t *testing.T) {
 		}
 	}
 }
+
+// What a first file gets wrong has a next step that says how to put it right.
+func TestTheNextStepOfAFirstFile(t *testing.T) {
+	t.Parallel()
+	head := "version: 2\nregion: us-east-1\ngroups:\n  web:\n    "
+	for _, c := range []struct{ text, want, next string }{
+		{head + "capacity: {mim: 1}", `unknown key "mim" in groups.web.capacity, did you mean "min"?`, "known keys there are mode, min, max"},
+		{head + "launch: {security_group: web}", `did you mean "security_groups"?`, "known keys there are"},
+		{"region: us-east-1\nowner: shop\ngroups: {web: {}}", "autoscale.yaml:2:1: owner is a key of version 2, and a file without a version is one of 2013", "begin the file with version: 2"},
+		{"region: us-east-1\ngroups:\n  web:\n    capacity: {min: 1, max: 2}\n    network: {zones: [us-east-1a]}", "autoscale.yaml:5:5: groups.web.network is a key of version 2", "begin the file with version: 2"},
+		{head + "capacity: {desired: 2}", "expected initial:N or enforce:N", "write initial:2 for a new group alone, or enforce:2 for each apply"},
+		{head + "capacity: {desired: 'initial: 2'}", `expected initial:N or enforce:N, got "initial: 2"`, "without a space"},
+		{head + "capacity: {min: 1}\n   network: {}", "value is not allowed in this context", "check the indentation"},
+		{head + "policies: {up: {type: ChangeInCapacity, adjustment: 1}}\n    alarms:\n      a: {comparison: >, threshold: 1}", "invalid header option", "put quotes around a value that begins with > or |"},
+		{head + "capacity:\n\tmin: 1", "cannot start any token", "YAML takes spaces for indentation, not tabs"},
+		{head + "launch:\n      key: ops: x", "mapping value is not allowed in this context", "put quotes around a value with a colon and a space in it"},
+		{head + "schedules: {s: {cron: 0 8 * * MON-FRY, min: 1}}", `cannot read "MON-FRY": expected 0 to 7 or SUN to SAT`, ""},
+		{head + "schedules: {s: {cron: 0 8 * 13 *, min: 1}}", `cannot read "13": expected 1 to 12 or JAN to DEC`, ""},
+		{head + "policies: {up: {type: ChangeInCapacity, adjustment: 1}}\n    alarms: {a: {namespace: N, metric: M, statistic: Median, comparison: '>', threshold: 1, period: 60, policy: up}}",
+			`groups.web.alarms.a.statistic: expected Average, Sum, Minimum, Maximum, SampleCount or one such as p95, got "Median"`, ""},
+	} {
+		_, err := Parse("autoscale.yaml", []byte(c.text+"\n"))
+		if fault.KindOf(err) != fault.Usage || !strings.Contains(err.Error(), c.want) || !strings.Contains(fault.NextOf(err), c.next) {
+			t.Errorf("%v\n  next: %s\nwant %s\n  next: %s", err, fault.NextOf(err), c.want, c.next)
+		}
+	}
+}
+
+func TestExtendedStatisticsAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"p95", "p99.9", "p100", "tm90", "IQM", "PR(:300)", "TM(2%:98%)", "TC(0.005:0.030)", "ts90", "wm98", "Average", "SampleCount"} {
+		text := "policies: {up: {type: ChangeInCapacity, adjustment: 1}}\n    alarms: {a: {namespace: N, metric: M, statistic: '" + s + "', comparison: '>', threshold: 1, period: 60, policy: up}}"
+		if _, err := Parse("autoscale.yaml", []byte(in(text))); err != nil {
+			t.Error(err)
+		}
+	}
+}

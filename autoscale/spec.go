@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/goccy/go-yaml/ast"
 
 	"bakehouse/internal/fault"
 )
@@ -46,6 +49,38 @@ func Parse(file string, b []byte) (Spec, error) {
 	return s, err
 }
 
+// versionless is the error of a file that only lacks its version; nil when it
+// has no key that is new in version 2.
+func (d *decoder) versionless(pairs []*ast.MappingValueNode) error {
+	newer := func(path, key string, p *ast.MappingValueNode, now, then reflect.Type) error {
+		if indexOf(keysOf(now), key) < 0 || indexOf(keysOf(then), key) >= 0 {
+			return nil
+		}
+		return d.errorf(p.Key.GetToken(), "begin the file with version: 2", "%s is a key of version 2, and a file without a version is one of 2013", join(path, key))
+	}
+	for _, p := range pairs {
+		key, _ := scalar(p.Key)
+		if err := newer("", key, p, reflect.TypeFor[fileV2](), reflect.TypeFor[file2013]()); err != nil {
+			return err
+		}
+		if key != "groups" {
+			continue
+		}
+		groups, _ := d.pairs(p.Value, key) // what is no section is told as such elsewhere
+		for _, g := range groups {
+			name, _ := scalar(g.Key)
+			parts, _ := d.pairs(g.Value, key+"."+name)
+			for _, part := range parts {
+				word, _ := scalar(part.Key)
+				if err := newer(key+"."+name, word, part, reflect.TypeFor[Group](), reflect.TypeFor[group2013]()); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
 func parse(file string, b []byte) (Spec, *decoder, error) {
 	d := &decoder{file: file, at: positions{}, under: map[string][]string{}}
 	root, err := d.root(b)
@@ -66,6 +101,9 @@ func parse(file string, b []byte) (Spec, *decoder, error) {
 		}
 	}
 	if err := d.section(root, reflect.ValueOf(form).Elem(), ""); err != nil {
+		if _, old := form.(*file2013); old {
+			err = cmp.Or(d.versionless(pairs), err)
+		}
 		return Spec{}, d, err
 	}
 	s, err := form.spec(d)

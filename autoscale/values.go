@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"bakehouse/internal/fault"
 )
 
 // Desired says what a file wants of desired capacity. Without one nobody
@@ -26,7 +28,12 @@ func (d *Desired) setScalar(text string) error {
 	how, count, ok := strings.Cut(text, ":")
 	n, err := strconv.Atoi(count)
 	if !ok || err != nil || n < 0 || how != "initial" && how != "enforce" {
-		return fmt.Errorf("expected initial:N or enforce:N, got %q", text)
+		number := strings.TrimSpace(text[strings.LastIndexByte(text, ':')+1:])
+		if _, err := strconv.Atoi(number); err != nil {
+			number = "N"
+		}
+		return fault.Newf(fault.Usage, fmt.Sprintf("write initial:%[1]s for a new group alone, or enforce:%[1]s for each apply, without a space", number),
+			"expected initial:N or enforce:N, got %q", text)
 	}
 	*d = Desired{how == "enforce", n}
 	return nil

@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -71,6 +72,7 @@ func warn(d *decoder, s Spec) []Warning {
 				}
 			}
 		}
+		slices.SortStableFunc(w.out[w.from:], func(a, b Warning) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 	}
 	return w.out
 }

@@ -130,7 +130,7 @@ func (d deps) readFile(name string) (b []byte, err error) {
 		b, err = os.ReadFile(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.Newf(fault.Usage, "give FILE, or write one: autoscalectl import --region REGION GROUP > autoscale.yaml", "reading groups: there is no %s", name)
+		return nil, fault.Newf(fault.Usage, "give FILE, or write one: docs/autoscale.md has one to begin with, and autoscalectl import --region REGION GROUP writes what is there", "reading groups: there is no %s", name)
 	}
 	if err != nil {
 		return nil, fault.Newf(fault.Usage, "", "reading groups: %w", err)

@@ -110,7 +110,7 @@ func (d *desk) want(code int, text string, args ...string) string {
 func TestTheWholeWay(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	d.want(0, "valid (version 2, region us-east-1, 1 groups)", "validate", "FILE")
+	d.want(0, "valid (version 2, region us-east-1, 1 group)", "validate", "FILE")
 	d.want(0, "does not exist", "status", "FILE")
 	d.want(10, "the plan has 4 changes", "plan", "--exit-code", "FILE")
 	d.want(2, "there is no terminal to ask on", "FILE")

@@ -132,7 +132,7 @@ func (d deps) printChecked(o common, files []string, specs []autoscale.Spec) err
 		if s.Version == 1 {
 			format = "the format of 2013"
 		}
-		if err := printed(fmt.Fprintf(d.Stdout, "%s: valid (%s, region %s, %d groups)\n", files[i], format, s.Region, len(s.Groups))); err != nil {
+		if err := printed(fmt.Fprintf(d.Stdout, "%s: valid (%s, region %s, %s)\n", files[i], format, s.Region, many(len(s.Groups), "group"))); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ func TestSeveralFilesAreOnePlan(t *testing.T) {
 	api := strings.Replace(sample, "  web:", "  api:", 1)
 	more := d.beside("api.yaml", api)
 	west := d.beside("west.yaml", strings.NewReplacer("us-east-1", "us-west-2").Replace(api))
-	if out := d.want(0, "api.yaml: valid (version 2, region us-east-1, 1 groups)", "validate", "FILE", more, west); strings.Count(out, "valid") != 3 {
+	if out := d.want(0, "api.yaml: valid (version 2, region us-east-1, 1 group)", "validate", "FILE", more, west); strings.Count(out, "valid") != 3 {
 		t.Errorf("three files are not all valid:\n%s", out)
 	}
 	var result struct{ Files []checked }

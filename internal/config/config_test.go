@@ -326,13 +326,3 @@ func TestDescribeIsComplete(t *testing.T) {
 	}
 	walk(reflect.TypeFor[Config]())
 }
-
-func TestNearest(t *testing.T) {
-	t.Parallel()
-	known := []string{"timeout", "tags", "subnet"}
-	for word, want := range map[string]string{"time_out": "timeout", "Timeout": "timeout", "tag": "tags", "subnets": "subnet", "colour": "", "": ""} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"bakehouse/internal/fault"
+	"bakehouse/internal/nearest"
 )
 
 // reader walks the syntax tree of one file. It does the decoder's work
@@ -140,7 +141,7 @@ func (r reader) unknown(t *token.Token, key, path string, known []string) error 
 		where = "in " + path
 	}
 	next := "known keys " + where + " are " + strings.Join(known, ", ")
-	if guess := nearest(key, known); guess != "" {
+	if guess := nearest.Word(key, known); guess != "" {
 		return r.errorf(t, next, "unknown key %q %s, did you mean %q?", key, where, guess)
 	}
 	if section := elsewhere(key); section != "" {
@@ -250,7 +251,7 @@ func (r reader) checked(n ast.Node, is, path string) (string, error) {
 	if !c.bad(text) {
 		return text, nil
 	}
-	if guess := nearest(text, c.one); guess != "" {
+	if guess := nearest.Word(text, c.one); guess != "" {
 		return "", r.errorf(n.GetToken(), "", "%s: expected %s, got %s, did you mean %q?", path, c.what, quoted(text), guess)
 	}
 	return "", r.errorf(n.GetToken(), "", "%s: expected %s, got %s", path, c.what, quoted(text))
