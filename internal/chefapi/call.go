@@ -23,7 +23,7 @@ const (
 	attempts = 5
 	backoff  = 200 * time.Millisecond // doubled each time, with full jitter
 	patience = 45 * time.Second       // no new attempt starts after this
-	maxPause = 10 * time.Second
+	maxPause = 10 * time.Second // of what a server asks for
 )
 
 // call is one API request.
@@ -58,10 +58,12 @@ func (c *Client) repeat(ctx context.Context, one func() (acted bool, err error))
 		if !worth || n+1 >= attempts || ctx.Err() != nil || time.Since(start) > patience {
 			return err
 		}
-		if wait == 0 {
+		if wait = min(wait, maxPause); wait <= 0 {
 			wait = rand.N(backoff << n)
+		} else {
+			wait += rand.N(wait) // the server tells everybody the same
 		}
-		if c.pause(ctx, min(wait, maxPause)) != nil {
+		if c.pause(ctx, wait) != nil {
 			return err
 		}
 	}
