@@ -3,10 +3,12 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"bakehouse/release"
@@ -47,7 +49,16 @@ func (l Layout) Live() release.ID {
 // Has says whether a whole release of id is on disk: it was renamed into place
 // with its RELEASE file, which happens only after its digest was right.
 func (l Layout) Has(id release.ID) bool {
-	b, err := os.ReadFile(filepath.Join(l.Release(id), release.FileName))
+	// A release is its app's own, which could put a pipe there to keep us waiting.
+	f, err := os.OpenFile(filepath.Join(l.Release(id), release.FileName), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 128))
 	return err == nil && strings.TrimSpace(string(b)) == string(id)
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -130,6 +131,34 @@ func TestARollbackNeedsNoJournal(t *testing.T) {
 	}
 	if live := (Layout{Root: filepath.Join(w.root, "srv/web")}).Live(); live != good {
 		t.Errorf("live is %s, want %s", live.Short(), good.Short())
+	}
+}
+
+// A release belongs to its app's user, who may put anything in its place.
+func TestAPipeInTheReleasesPlaceHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	lay, build := Layout{Root: filepath.Join(w.root, "srv/web")}, release.ID(w.journal().Build)
+	file := filepath.Join(lay.Release(build), release.FileName)
+	for name, put := range map[string]func() error{
+		"a pipe":      func() error { return syscall.Mkfifo(file, 0o644) },
+		"a link":      func() error { return os.Symlink("/proc/kmsg", file) },
+		"a directory": func() error { return os.Mkdir(file, 0o755) },
+	} {
+		if err := errors.Join(os.RemoveAll(file), put()); err != nil {
+			t.Fatal(err)
+		}
+		has := make(chan bool, 1)
+		go func() { has <- lay.Has(build) }()
+		select {
+		case whole := <-has:
+			if whole {
+				t.Errorf("%s passes for a whole release", name)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s holds the agent up", name)
+		}
 	}
 }
 
