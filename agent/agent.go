@@ -195,6 +195,7 @@ type session struct {
 	want     release.ID
 	launched time.Time // when the app was last told to start
 	detail   string    // what the step at work has to say for its record, one line
+	said     []string  // by the last Chef run, at its end
 }
 
 // step is a stage and what it does.
@@ -222,7 +223,6 @@ func (s *session) runStage(ctx context.Context, st step) error {
 		return s.save()
 	}
 	r.begin(s.deps.Clock.Now())
-	s.j.Log = nil
 	if err := s.save(); err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ const (
 	defaultAttempts = 3
 	defaultTimeout  = 30 * time.Minute
 	maxReboots      = 5  // a role that wants a reboot at every run never ends
-	keptLines       = 20 // of a failed run, for the journal
+	keptLines       = 20 // of a run, for whoever asks why it failed
+	wentOn          = "failed, and went on: "
 )
 
 // A fresh machine's own apt timers and unattended-upgrades hold dpkg's lock for
@@ -60,7 +61,6 @@ func (s *session) converge(ctx context.Context) error {
 	if err != nil {
 		return s.convergeFailed(s.convergeFault(ctx, client, tries, err))
 	}
-	s.j.Log = nil
 	s.detail = fmt.Sprintf("%s, attempt %d of %d", client.name, tries, attempts)
 	return s.reached(Converged)
 }
@@ -72,7 +72,7 @@ func (s *session) convergeFailed(err error) error {
 		return err
 	}
 	s.deps.Events.Note("going on after a failed converge, as agent.on_failure says: " + err.Error())
-	s.detail = "failed, and went on: " + err.Error()
+	s.detail = wentOn + err.Error()
 	return s.reached(Converged)
 }
 
@@ -98,7 +98,7 @@ func (s *session) convergeOnce(ctx context.Context, c chefClient, rb string) err
 		Out:  tee{log, s.deps.Events.Output(), tail},
 	})
 	_ = log.Close() // a log that is short is no reason to fail a good run
-	s.j.Log = tail.lines()
+	s.said = tail.lines()
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func plural(n int, what string) string {
 // lastWord picks the line of the run that most likely names the cause.
 func (s *session) lastWord() string {
 	best := ""
-	for _, line := range s.j.Log {
+	for _, line := range s.said {
 		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
@@ -196,6 +196,22 @@ func (s *session) openLog() (*os.File, error) {
 		return nil, fmt.Errorf("opening %s: %w", path, onDisk(err))
 	}
 	return f, nil
+}
+
+// lastRun is how the converge log at path ends. What a Chef run prints may hold
+// what it handles, so it stands nowhere but in that log, which is root's.
+func lastRun(path string) []string {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // or who asks may not read it
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		_, _ = f.Seek(max(0, info.Size()-64<<10), io.SeekStart)
+	}
+	last := &tail{max: keptLines}
+	_, _ = io.Copy(last, f)
+	return last.lines()
 }
 
 // tee writes to all and never fails: a full disk under the log must not kill

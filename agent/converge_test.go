@@ -40,8 +40,8 @@ func TestConvergeIsTriedAgain(t *testing.T) {
 	if w.chefRuns != 3 || !strings.Contains(w.journal().record(Converge).Detail, "attempt 3 of 3") {
 		t.Errorf("%d runs, detail %q", w.chefRuns, w.journal().record(Converge).Detail)
 	}
-	if len(w.journal().Log) != 0 {
-		t.Errorf("a converge that got there left a failure's log: %q", w.journal().Log)
+	if log := w.status().Log; len(log) != 0 {
+		t.Errorf("a converge that got there left a failure's log: %q", log)
 	}
 }
 
@@ -54,8 +54,11 @@ func TestConvergeThatFailsIsFinal(t *testing.T) {
 	if w.chefRuns != 2 {
 		t.Errorf("%d runs, want 2", w.chefRuns)
 	}
-	if log := strings.Join(w.journal().Log, "\n"); !strings.Contains(log, "resource 2") || !strings.HasSuffix(log, "failed") {
-		t.Errorf("the journal keeps %q of the run", log)
+	if log := w.status().Log; !strings.Contains(strings.Join(log, "\n"), "resource 2") || !strings.HasSuffix(strings.Join(log, "\n"), "failed") || len(log) > keptLines {
+		t.Errorf("the status tells %q of the run", log)
+	}
+	if strings.Contains(w.read(agentconf.StateDir+"/journal.json"), "resource 2") {
+		t.Error("the journal, which everybody may read, holds what the Chef run printed")
 	}
 	if log := w.read(convergeLog); strings.Count(log, "FATAL") != 2 {
 		t.Errorf("converge.log has\n%s", log)

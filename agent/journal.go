@@ -102,7 +102,6 @@ type Journal struct {
 	Warm       bool            `json:"warm,omitempty"`     // prepared, and waiting in a warm pool
 	Reported   bool            `json:"reported,omitempty"` // the node was told of the completed first boot, or could not be
 	Told       *Told           `json:"told,omitempty"`     // what the node was told runs here
-	Log        []string        `json:"log,omitempty"`      // last lines of the Chef run that failed
 }
 
 // Told is what the node says of the builds on this instance.

@@ -31,7 +31,7 @@ type Status struct {
 	Waits      []Wait        `json:"waits,omitempty"`
 	Why        string        `json:"why,omitempty"`  // what it waits for, or the error of the stage that failed
 	Next       string        `json:"next,omitempty"` // what to do about it
-	Log        []string      `json:"log,omitempty"`  // last lines of a failed Chef run
+	Log        []string      `json:"log,omitempty"`  // last lines of a failed Chef run, for root alone
 }
 
 // StageStatus is a stage's record with its duration.
@@ -66,7 +66,10 @@ func ReadStatus(root string, conf agentconf.Config, now time.Time) (Status, erro
 	} else {
 		st.State = stateOf(j, atWork)
 	}
-	st.InstanceID, st.Node, st.Reboots, st.Deploy, st.Log = j.InstanceID, j.Node, j.Reboots, j.Deploy, j.Log
+	st.InstanceID, st.Node, st.Reboots, st.Deploy = j.InstanceID, j.Node, j.Reboots, j.Deploy
+	if r := j.record(Converge); r.State == Failed || strings.HasPrefix(r.Detail, wentOn) {
+		st.Log = lastRun(filepath.Join(root, convergeLog))
+	}
 	st.LastGood, st.Refused = j.LastGood, j.Refused
 	st.PeakRSSKiB = j.PeakRSSKiB
 	st.Leave = j.Leave
