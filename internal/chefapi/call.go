@@ -23,7 +23,7 @@ const (
 	attempts = 5
 	backoff  = 200 * time.Millisecond // doubled each time, with full jitter
 	patience = 45 * time.Second       // no new attempt starts after this
-	maxPause = 10 * time.Second // of what a server asks for
+	maxPause = 10 * time.Second       // of what a server asks for
 )
 
 // call is one API request.
