@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
+	cloudinit "bakehouse/cloud-init"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
 )
@@ -137,6 +141,30 @@ func withOutput(err error, lines []string) error {
 func (s *Session) put(ctx context.Context, path string, mode os.FileMode, content []byte) error {
 	err := s.machine.Copy(ctx, host.CopySpec{Path: path, Mode: mode, Owner: "root:root", Sudo: true, Size: int64(len(content)), Content: bytes.NewReader(content)})
 	return guestFault(fault.Check, "writing "+path+" in the builder", err, "")
+}
+
+// filesAtOnce is how many small files are under way at a time: each costs some
+// round trips, and an SSH server takes ten sessions of a connection (MaxSessions
+// in sshd_config(5)).
+const filesAtOnce = 4
+
+// putAll writes small files and links as root, in no order: over SSH some at a
+// time, by Run Command, which is throttled, one after the other.
+func (s *Session) putAll(ctx context.Context, files []cloudinit.File) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(filesAtOnce)
+	if s.bySSM() {
+		all.SetLimit(1)
+	}
+	for _, f := range files {
+		all.Go(func() error {
+			if f.Mode&fs.ModeSymlink != 0 {
+				return s.link(ctx, f.Path, f.Link)
+			}
+			return s.put(ctx, f.Path, f.Mode.Perm(), f.Content)
+		})
+	}
+	return all.Wait()
 }
 
 // send copies a file from this machine as root, with progress.

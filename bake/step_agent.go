@@ -2,7 +2,6 @@ package bake
 
 import (
 	"context"
-	"io/fs"
 	"path"
 
 	cloudinit "bakehouse/cloud-init"
@@ -39,15 +38,8 @@ func (s *Session) installAgent(ctx context.Context) error {
 	if err := s.send(ctx, s.plan.agentFile, agentconf.BinaryPath, 0o755); err != nil {
 		return err
 	}
-	for _, f := range files {
-		if f.Mode&fs.ModeSymlink != 0 {
-			err = s.link(ctx, f.Path, f.Link)
-		} else {
-			err = s.put(ctx, f.Path, f.Mode.Perm(), f.Content)
-		}
-		if err != nil {
-			return err
-		}
+	if err := s.putAll(ctx, files); err != nil {
+		return err
 	}
 	_, err = s.guest(ctx, guestRun{script: "check-agent", doing: "checking the agent in the image", kind: fault.Check,
 		env: map[string]string{"AGENT": agentconf.BinaryPath, "UNIT": cloudinit.Unit}})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	cloudinit "bakehouse/cloud-init"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
 )
@@ -131,17 +132,14 @@ func (s *Session) sendChefFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	files := []struct {
-		name    string
-		content []byte // nil: there is none
-	}{{"client.rb", []byte(s.plan.clientRB())}, {"client.pem", s.chefKey.Reveal()}, {"ca.pem", s.plan.chefCA}, {attributesFile, attributes}}
-	for _, f := range files {
-		if f.content == nil {
-			continue
+	var files []cloudinit.File
+	for name, content := range map[string][]byte{"client.rb": []byte(s.plan.clientRB()), "client.pem": s.chefKey.Reveal(), "ca.pem": s.plan.chefCA, attributesFile: attributes} {
+		if content != nil { // nil: there is none
+			files = append(files, cloudinit.File{Path: chefDir + "/" + name, Mode: 0o600, Content: content})
 		}
-		if err := s.put(ctx, chefDir+"/"+f.name, 0o600, f.content); err != nil {
-			return err
-		}
+	}
+	if err := s.putAll(ctx, files); err != nil {
+		return err
 	}
 	if s.plan.Recipe.ChefMode == ChefLocalMode {
 		return s.sendRepo(ctx)

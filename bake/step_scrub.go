@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"bakehouse/bake/inventory"
+	cloudinit "bakehouse/cloud-init"
 	"bakehouse/internal/agentconf"
 	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
@@ -79,10 +80,8 @@ func (s *Session) scrub(ctx context.Context) error {
 		return err
 	}
 	keep := append(paths(files), agentconf.BinaryPath, inventory.Path)
-	if err := s.put(ctx, runDir+"/scrub.sh", 0o700, []byte(scrubScript(clean))); err != nil {
-		return err
-	}
-	if err := s.put(ctx, runDir+"/verify.sh", 0o700, []byte(verifyScript(check, s.plan.inputs.AllowKeys, keep))); err != nil {
+	if err := s.putAll(ctx, []cloudinit.File{{Path: runDir + "/scrub.sh", Mode: 0o700, Content: []byte(scrubScript(clean))},
+		{Path: runDir + "/verify.sh", Mode: 0o700, Content: []byte(verifyScript(check, s.plan.inputs.AllowKeys, keep))}}); err != nil {
 		return err
 	}
 	said := &tail{pass: func(line string) { s.Reporter.StepLog(s.step, line) }}
