@@ -9,11 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 var (
-	zoneName  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d+(-[a-z]+-\d+)?[a-z]$`)
-	topicName = regexp.MustCompile(`^arn:[^:]+:(sns|sqs):[^:]*:[^:]*:.+$`)
+	zoneName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d+(-[a-z]+-\d+)?[a-z]$`)
+	// templateName: docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplate.html
+	templateName = regexp.MustCompile(`^[a-zA-Z0-9().\-/_]{3,128}$`)
+	topicName    = regexp.MustCompile(`^arn:[^:]+:(sns|sqs):[^:]*:[^:]*:.+$`)
 )
 
 // checker gathers the first thing that is wrong in a file.
@@ -105,6 +108,7 @@ func (c *checker) group(at, name string, g Group, region string) {
 			c.say(p+".timeout", "expected 30 to 7200, got %d", *t)
 		}
 	}
+	c.tags(at+".tags", g.Tags)
 	for topic := range g.Notifications {
 		if !topicName.MatchString(topic) {
 			c.say(at+".notifications", "%q is no topic's ARN", topic)
@@ -129,6 +133,21 @@ func (c *checker) capacity(at string, v Capacity) {
 	if (v.MinHealthy == nil) != (v.MaxHealthy == nil) {
 		c.say(at, "min_healthy and max_healthy go together")
 	}
+	if low, high := v.MinHealthy, v.MaxHealthy; low != nil && high != nil && (*low != -1 || *high != -1) && (*low < 0 || *low > 100 || *high < 100 || *high > 200 || *high-*low > 100) {
+		c.say(at+".min_healthy", "expected 0 to 100, and 100 to 200 for max_healthy, which is at most 100 more; or -1 for both; got %d and %d", *low, *high)
+	}
+}
+
+// tags refuses what AWS keeps for itself or has no room for.
+func (c *checker) tags(at string, tags map[string]Tag) {
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		switch n := utf8.RuneCountInString(val(tags[key].Value)); {
+		case strings.HasPrefix(strings.ToLower(key), "aws:"):
+			c.say(at+"."+key, "keys that begin with aws: are AWS's own")
+		case key == "" || utf8.RuneCountInString(key) > 128 || n > 256:
+			c.say(at+"."+key, "a tag has a key of 1 to 128 characters and a value of at most 256")
+		}
+	}
 }
 
 func (c *checker) launch(at string, g Group) {
@@ -136,6 +155,9 @@ func (c *checker) launch(at string, g Group) {
 		c.requirements(at+".launch.requirements", g.Launch.Requirements)
 		if g.Launch.Type != nil && g.Launch.Requirements != nil {
 			c.say(at+".launch.requirements", "type and requirements exclude each other")
+		}
+		if t := g.Launch.Template; t != nil && !templateName.MatchString(*t) {
+			c.say(at+".launch.template", "expected 3 to 128 letters, digits and ( ) . - / _, got %q", *t)
 		}
 		c.image(at+".launch.image", g.Launch.Image)
 		c.userData(at+".launch.user_data", val(g.Launch.UserData))

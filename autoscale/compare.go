@@ -139,7 +139,11 @@ func one(path string, v reflect.Value) string {
 		}
 		return "{" + strings.Join(out, " ") + "}"
 	}
-	return flatten("", v.Interface()).set[""]
+	text := flatten("", v.Interface()).set[""]
+	if strings.Contains(text, ", ") || strings.HasPrefix(text, `"`) {
+		return strconv.Quote(text) // else one text could look like two
+	}
+	return text
 }
 
 // contentHash is the same for two launch template versions that mean the same.

@@ -61,9 +61,8 @@ func (s Schedule) fired(now time.Time) (time.Time, bool) {
 	if err != nil || s.Cron == nil {
 		return start, err == nil && !start.After(now)
 	}
-	zone, err := time.LoadLocation(val(s.TimeZone))
-	c, bad := parseCron(*s.Cron)
-	if err != nil || bad != nil {
+	c, zone, err := s.recurrence()
+	if err != nil {
 		return time.Time{}, false
 	}
 	if !end.IsZero() && end.Before(now) {

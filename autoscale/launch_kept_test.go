@@ -153,3 +153,12 @@ func TestAnImageThatItsOwnerHasDeprecatedIsStillThere(t *testing.T) {
 	c.w.EC2 = aged{c.w.EC2}
 	c.apply(strings.Replace(base, "max: 4", "max: 5", 1))
 }
+
+func TestTextsWithCommasAreTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][2]any{{[]string{"a, b"}, []string{"a", "b"}}, {map[string]string{"a": "1, b=2"}, map[string]string{"a": "1", "b": "2"}}} {
+		if len(compare("x", c[0], c[1])) != 1 {
+			t.Errorf("%q and %q are the same", c[0], c[1])
+		}
+	}
+}

@@ -16,19 +16,26 @@ func (s Schedule) Next(after time.Time) (at time.Time, ok bool, err error) {
 	if s.Cron == nil {
 		return start, start.After(after), nil
 	}
-	zone, err := time.LoadLocation(val(s.TimeZone))
+	c, zone, err := s.recurrence()
 	if err != nil {
-		return time.Time{}, false, fmt.Errorf("reading time zone: %w", err)
-	}
-	c, err := parseCron(*s.Cron)
-	if err != nil {
-		return time.Time{}, false, fmt.Errorf("reading cron: %w", err)
+		return time.Time{}, false, err
 	}
 	if after.Before(start) {
 		after = start.Add(-time.Second)
 	}
 	at, ok = c.next(after.In(zone))
 	return at, ok && (end.IsZero() || !at.After(end)), nil
+}
+
+// recurrence reads Cron and the zone that it is meant in.
+func (s Schedule) recurrence() (c cron, zone *time.Location, err error) {
+	if zone, err = time.LoadLocation(val(s.TimeZone)); err != nil {
+		return c, nil, fmt.Errorf("reading time zone: %w", err)
+	}
+	if c, err = parseCron(*s.Cron); err != nil {
+		return c, nil, fmt.Errorf("reading cron: %w", err)
+	}
+	return c, zone, nil
 }
 
 // bounds reads Start and End; the zero time is none.
