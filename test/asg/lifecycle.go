@@ -88,12 +88,21 @@ func (s *Service) stepInService(g *group, m *member) []effect {
 
 // discard ends a member without the hooks of its end: it never served.
 func (s *Service) discard(g *group, m *member, what string) {
-	s.dismiss(g, m, s.because(g, what))
+	s.dismissUnheld(g, m, s.because(g, what))
 	m.asked = true
 }
 
-// dismiss begins the end of m.
+// dismiss begins the end of m, and with it the wait for its hooks: who hears that
+// it is to end may answer at once.
 func (s *Service) dismiss(g *group, m *member, cause string) {
+	s.dismissUnheld(g, m, cause)
+	if !g.deleting {
+		s.hold(g, m, onEnd)
+	}
+}
+
+// dismissUnheld begins the end of m.
+func (s *Service) dismissUnheld(g *group, m *member, cause string) {
 	description := "Terminating EC2 instance: " + m.id
 	m.end = s.begin(g, description, cause, statusInProgress)
 	m.end.zone, m.end.subnet = m.at.zone, m.at.subnet

@@ -220,3 +220,22 @@ func TestSuspendedProcessesDoNothing(t *testing.T) {
 	p.tick(0)
 	p.expect("with both")
 }
+
+// The metadata service announces a termination as soon as the group decides on
+// it, and an agent may have its answer before the group looks again.
+func TestATerminationHookWaitsFromTheMomentItIsAnnounced(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	p.size(1)
+	p.hook("bye", onEnd)
+	in := &as.TerminateInstanceInAutoScalingGroupInput{InstanceId: aws.String("i-01"), ShouldDecrementDesiredCapacity: aws.Bool(true)}
+	_, err := p.as.TerminateInstanceInAutoScalingGroup(p.ctx, in)
+	p.must(err)
+	if last := p.news[len(p.news)-1]; last.Target != "Terminated" || last.Hook != "bye" {
+		t.Errorf("the last that was told is %+v, want the hook's wait", last)
+	}
+	p.answer("bye", "i-01", "CONTINUE") // before the group looks again
+	if g, err := p.describe(); err != nil || len(g.Instances) > 0 {
+		t.Errorf("after the answer the group has %+v (%v)", g.Instances, err)
+	}
+}
