@@ -78,7 +78,7 @@ func launch(ctx context.Context, t *testing.T, l story.Launch) story.Instance {
 		if t.Failed() {
 			t.Log(diagnose(inst.ID))
 		}
-		end, cancel := context.WithTimeout(context.Background(), time.Minute)
+		end, cancel := ending(time.Minute)
 		defer cancel()
 		if err := s.world.Terminate(end, inst.ID); err != nil {
 			t.Error(err)

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,7 +94,7 @@ func (x *scaling) group(ctx context.Context, name string) (*astypes.AutoScalingG
 // and well, and returns them.
 func (x *scaling) serving(ctx context.Context, name string, n int) (all []astypes.Instance) {
 	x.t.Helper()
-	ctx, cancel := context.WithTimeoutCause(ctx, 75*time.Second, errors.New("waited 75s"))
+	ctx, cancel := within(ctx, 75*time.Second)
 	defer cancel()
 	err := story.Until(ctx, 200*time.Millisecond, func() error {
 		g, err := x.group(ctx, name)
@@ -123,7 +122,7 @@ func (x *scaling) serving(ctx context.Context, name string, n int) (all []astype
 
 // activities are what a group says it did, latest first.
 func (x *scaling) activities(name string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := ending(10 * time.Second)
 	defer cancel()
 	out, err := x.groups.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: &name})
 	if err != nil {
@@ -140,7 +139,7 @@ func (x *scaling) activities(name string) string {
 // at the end of the test: other tests count what is there.
 func (x *scaling) removed(names ...string) {
 	x.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := ending(time.Minute)
 		defer cancel()
 		for _, name := range names {
 			if err := x.remove(ctx, name); err != nil {

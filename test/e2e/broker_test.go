@@ -277,7 +277,7 @@ func fetchedNoSecret(t *testing.T, id string) {
 // seen looks at what a person or a collector sees of a first boot.
 func seen(ctx context.Context, t *testing.T, id string) {
 	t.Helper()
-	out := inGuest(t, id, "journalctl -b -o json --no-pager BAKEHOUSE_STAGE=register")
+	out := inGuest(t, id, "journalctl --sync; journalctl -b -o json --no-pager BAKEHOUSE_STAGE=register")
 	if !strings.Contains(out, `"BAKEHOUSE_STATE":"done"`) || !strings.Contains(out, `"BAKEHOUSE_INSTANCE":"`+id+`"`) || !strings.Contains(out, `"BAKEHOUSE_MS":"`) {
 		t.Errorf("the journal says of register:\n%s", out)
 	}

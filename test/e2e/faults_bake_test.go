@@ -153,7 +153,7 @@ func (b *struckBake) arm(ctx context.Context) (hit func() bool, lift func(), err
 	case lostReply:
 		rule.LostReply = true
 	default:
-		rule.ReplyLatency = "3s"
+		rule.ReplyLatency = "10s"
 	}
 	id, err := setRule(ctx, rule)
 	return func() bool { return ruleHit(s.ctx, id) }, func() { _, _ = control(s.ctx, http.MethodDelete, fmt.Sprintf("faults?id=%d", id), nil) }, err
@@ -164,8 +164,6 @@ func (b *struckBake) signal(ctx context.Context, p *os.Process, hit func() bool)
 	sig := map[string]os.Signal{sigterm: syscall.SIGTERM, sigkill: syscall.SIGKILL}[b.fault]
 	for sig != nil && ctx.Err() == nil && p.Signal(syscall.Signal(0)) == nil {
 		if hit() {
-			// The rule counts a call when it comes; give it time to take effect.
-			time.Sleep(300 * time.Millisecond)
 			_ = p.Signal(sig)
 			return
 		}
@@ -244,7 +242,8 @@ func setRule(ctx context.Context, r gateway.Rule) (int, error) {
 	return r.ID, err
 }
 
-// ruleHit says whether a rule has struck.
+// ruleHit says whether a rule has struck. One that holds a reply back has when
+// the call has taken effect.
 func ruleHit(ctx context.Context, id int) bool {
 	out, err := control(ctx, http.MethodGet, "faults", nil)
 	var rules []gateway.Rule
@@ -253,7 +252,7 @@ func ruleHit(ctx context.Context, id int) bool {
 	}
 	for _, r := range rules {
 		if r.ID == id {
-			return r.Hits > 0
+			return r.Held > 0 || r.Hits > 0 && r.ReplyLatency == ""
 		}
 	}
 	return false

@@ -62,7 +62,7 @@ type struck struct {
 
 // hangs is how long a bake with a fault may take: throttled calls and undo
 // wait some seconds, and the machine is shared.
-const hangs = 150 * time.Second
+const hangs = 4 * time.Minute
 
 // sample is what the bounded form runs: each fault, at the calls where it
 // hurts most.

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -70,7 +69,7 @@ func (w *wait) bake(t *testing.T) {
 		rules = append(rules, fault(t, tool, gateway.Rule{Service: "ec2", Action: "DescribeImages", Nth: 20, Times: w.burst, Code: "RequestLimitExceeded", Status: http.StatusServiceUnavailable}))
 	}
 	rules = append(rules, fault(t, tool, gateway.Rule{Every: 3, Times: -1, Code: "RequestLimitExceeded", Status: http.StatusServiceUnavailable}))
-	ctx, cancel := context.WithTimeoutCause(s.ctx, w.pending+4*time.Minute, fmt.Errorf("waited %v", w.pending+4*time.Minute))
+	ctx, cancel := within(s.ctx, w.pending+4*time.Minute)
 	defer cancel()
 	var err error
 	if w.outcome, err = s.world.Run(ctx, tool); err != nil {

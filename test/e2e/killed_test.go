@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"syscall"
@@ -100,7 +99,7 @@ func checkBuilder(t *testing.T, inst types.Instance) {
 // sweep lets bake-ami remove what the killed bake left, journal included.
 func sweep(t *testing.T, before story.Census, inst types.Instance) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := ending(time.Minute)
 	defer cancel()
 	if err := s.world.Terminate(ctx, aws.ToString(inst.InstanceId)); err != nil {
 		t.Error(err)

@@ -34,7 +34,7 @@ func makeLife(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := ending(20 * time.Second)
 		defer cancel()
 		if err := cloudFormation(ctx, url.Values{"Action": {"DeleteStack"}, "StackName": {lifeStack}}); err != nil {
 			t.Error(err)
@@ -135,10 +135,11 @@ func joins(ctx context.Context, t *testing.T, name string, j joining) member {
 	return m
 }
 
-// hook is one that waits a minute; the agent's heartbeats come sooner.
+// hook is one that waits for an agent on a slow machine, too, whose heartbeats
+// begin with its first boot.
 func hook(name, way string) astypes.LifecycleHookSpecification {
 	return astypes.LifecycleHookSpecification{LifecycleHookName: &name, LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_" + way),
-		HeartbeatTimeout: aws.Int32(60), DefaultResult: aws.String("ABANDON")}
+		HeartbeatTimeout: aws.Int32(600), DefaultResult: aws.String("ABANDON")}
 }
 
 // template makes the launch template of the story's image.
@@ -233,7 +234,7 @@ func answers(ctx context.Context, t *testing.T, id string, want ...string) (l li
 		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, diagnose(id))
 	}
 	return l
 }
@@ -254,31 +255,44 @@ func ended(ctx context.Context, t *testing.T, id string) {
 }
 
 // console is what an instance wrote to its console.
-func console(ctx context.Context, t *testing.T, id string) string {
-	t.Helper()
+func console(ctx context.Context, id string) (string, error) {
 	out, err := s.world.EC2.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: &id})
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	text, err := base64.StdEncoding.DecodeString(aws.ToString(out.Output))
+	return string(text), err
+}
+
+// onConsole waits for words on an instance's console, one after the other: what
+// is written reaches it a moment later.
+func onConsole(ctx context.Context, t *testing.T, id string, words ...string) {
+	t.Helper()
+	ctx, cancel := within(ctx, 10*time.Second)
+	defer cancel()
+	err := story.Until(ctx, 200*time.Millisecond, func() error {
+		text, err := console(ctx, id)
+		if err != nil {
+			return err
+		}
+		return inOrder(text, words...)
+	})
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
-	return string(text)
 }
 
 // inOrder wants the words in a text, one after the other.
-func inOrder(t *testing.T, text string, words ...string) {
-	t.Helper()
+func inOrder(text string, words ...string) error {
 	rest := text
 	for _, word := range words {
 		_, after, found := strings.Cut(rest, word)
 		if !found {
-			t.Errorf("%q is not there, or too early; want %q in that order in\n%s", word, words, tail(text))
-			return
+			return fmt.Errorf("%q is not there, or too early; want %q in that order in\n%s", word, words, tail(text))
 		}
 		rest = after
 	}
+	return nil
 }
 
 // TestLifeInAGroup takes instances through what a group and a stack do with them.
@@ -317,7 +331,7 @@ func isLaunchedAndTerminated(t *testing.T) {
 		t.Errorf("the group was told while on the Chef server there is the node: %v, the client: %v (%v)", node, client, err)
 	}
 	ended(ctx, t, m.ID)
-	inOrder(t, console(ctx, t, m.ID), "the Auto Scaling group terminates the instance", "life: drained while active", "life: stopped", "told group life: CONTINUE")
+	onConsole(ctx, t, m.ID, "the Auto Scaling group terminates the instance", "life: drained while active", "life: stopped", "told group life: CONTINUE")
 	m.serving(ctx, m.group, 0)
 }
 
@@ -340,11 +354,11 @@ func isInterrupted(t *testing.T) {
 	if err := complete(ctx, m.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := interrupt(ctx, m.ID, "60s"); err != nil {
+	if err := interrupt(ctx, m.ID, "10m"); err != nil {
 		t.Fatal(err)
 	}
 	if err := goneFromChef(ctx, m.ID); err != nil {
 		t.Error(err)
 	}
-	inOrder(t, console(ctx, t, m.ID), "spot interruption", "life: drained while active", "life: stopped")
+	onConsole(ctx, t, m.ID, "spot interruption", "life: drained while active", "life: stopped")
 }

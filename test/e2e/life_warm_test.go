@@ -41,13 +41,15 @@ func isWarmed(t *testing.T) {
 	p.first = p.push("warm-first", nil)
 	m := joins(ctx, t, "life-warm", joining{channel: p.channel, before: "true", warm: true})
 	l := answers(ctx, t, m.ID, "ready CONTINUE")
-	st, err := agentStatus(ctx, m.ID)
-	for deadline := time.Now().Add(10 * time.Second); err == nil && st.State != "warm" && time.Now().Before(deadline); {
-		time.Sleep(100 * time.Millisecond) // it notes what it told a moment later
-		st, err = agentStatus(ctx, m.ID)
-	}
-	if err != nil || st.State != "warm" || l.Target != "Warmed:Running" || l.signal != "" {
-		t.Errorf("in the warm pool: state %q, target %s, the stack was told %q (%v)", st.State, l.Target, l.signal, err)
+	err := story.Until(ctx, 100*time.Millisecond, func() error { // it notes what it told a moment later
+		st, err := agentStatus(ctx, m.ID)
+		if err == nil && st.State != "warm" {
+			err = fmt.Errorf("its state is %q", st.State)
+		}
+		return err
+	})
+	if err != nil || l.Target != "Warmed:Running" || l.signal != "" {
+		t.Errorf("in the warm pool: %v, target %s, the stack was told %q", err, l.Target, l.signal)
 	}
 	if active := inGuest(t, m.ID, "systemctl is-active web.service || true; readlink /srv/web/current"); active != "inactive\nreleases/"+p.first {
 		t.Errorf("in the warm pool the app is %s, want it stopped and its build there", active)

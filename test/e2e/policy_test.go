@@ -153,7 +153,9 @@ func (p policyServer) boots(t *testing.T, image, revision string) {
 		if t.Failed() {
 			t.Log(diagnose(inst.ID))
 		}
-		if err := s.world.Terminate(ctx, inst.ID); err != nil {
+		end, cancel := ending(time.Minute)
+		defer cancel()
+		if err := s.world.Terminate(end, inst.ID); err != nil {
 			t.Error(err)
 		}
 		forget(inst.ID)

@@ -131,13 +131,7 @@ func TestAnImageIsProvenWhereItsGroupLaunches(t *testing.T) {
 	if now, err := x.group(s.ctx, provedIn); err != nil || len(now.Instances) != 1 || aws.ToString(now.Instances[0].InstanceId) != member {
 		t.Errorf("the proof changed the group: %+v, %v", now, err)
 	}
-	now, err := s.world.Census(s.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if added := now.Since(before); len(added) != 2 || added[0] != "image "+r.ImageID {
-		t.Errorf("the proof left more than image and snapshot: %v", added)
-	}
+	onlyImage(t, before, r.ImageID)
 }
 
 // asksFor says whether a launch names a subnet.

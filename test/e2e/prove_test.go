@@ -59,13 +59,7 @@ func TestAGoodImageProvesItself(t *testing.T) {
 	if r.Proof.Result != "proven" || len(r.Proof.Checks) != 6 || r.ImageID == "" {
 		t.Errorf("report says %+v", r)
 	}
-	now, err := s.world.Census(s.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if added := now.Since(before); len(added) != 2 || added[0] != "image "+r.ImageID {
-		t.Errorf("the proof left more than image and snapshot: %v", added)
-	}
+	onlyImage(t, before, r.ImageID)
 }
 
 func TestAnImageWhoseAppIsNotHealthyIsNotKept(t *testing.T) {

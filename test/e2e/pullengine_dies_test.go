@@ -120,7 +120,7 @@ func (h *herd) passed(t *testing.T, id, first, second string) {
 	}
 	const turn = 40*time.Second + waves.Grace
 	after := said[second][waves.Claimed].Sub(said[first][waves.Claimed])
-	if after < turn || after > turn+time.Minute { // S3 tells whole seconds, and agents look every 5 to 7.5 s
+	if after < turn || after > turn+5*time.Minute { // S3 tells whole seconds, and agents look every 5 to 7.5 s, or when they can
 		t.Errorf("the next turn was taken %s after the dead one's, want %s and a few looks", after, turn)
 	}
 	t.Logf("the next turn was taken %s after the dead one's", after)

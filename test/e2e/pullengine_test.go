@@ -53,8 +53,8 @@ func (h *herd) follow(t *testing.T) {
 		if err := complete(h.ctx, g.ID); err != nil {
 			t.Fatal(diagnose(g.ID))
 		}
-		inGuest(t, g.ID, `sed -i 's/"timeout": "1m0s"/"timeout": "3s"/' /etc/bakehouse/agent.json
-cat > /etc/systemd/system/bakehouse-follow.service <<'UNIT'
+		soonGivesUp(t, g.ID)
+		inGuest(t, g.ID, `cat > /etc/systemd/system/bakehouse-follow.service <<'UNIT'
 `+unit+`UNIT
 systemctl daemon-reload && systemctl enable --now --quiet bakehouse-follow.service`)
 	}
@@ -178,7 +178,7 @@ func (h *herd) mortal(t *testing.T) {
 	inGuest(t, victim.ID, "systemctl stop bakehouse-follow")
 	hosts := h.hosts()
 	h.guests = h.guests[:len(h.guests)-1]
-	id := h.begins(t, build, "--hosts", hosts, "--canary", "0", "--wave", "100%", "--max-unhealthy", "1", "--host-timeout", "20s")
+	id := h.begins(t, build, "--hosts", hosts, "--canary", "0", "--wave", "100%", "--max-unhealthy", "1", "--host-timeout", "2m")
 	if err := s.world.Terminate(s.ctx, victim.ID); err != nil {
 		t.Fatal(err)
 	}

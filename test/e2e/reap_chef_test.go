@@ -44,7 +44,7 @@ func startChef(ctx context.Context, t *testing.T, keep bool) *ownChef {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		end, cancel := ending(10 * time.Second)
 		defer cancel()
 		_ = c.server.Stop(end)
 	})

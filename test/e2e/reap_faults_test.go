@@ -171,7 +171,7 @@ func deadNode(ctx context.Context, t *testing.T) string {
 
 // forget removes node and client of a name from the lab's Chef server.
 func forget(name string) {
-	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	end, cancel := ending(10 * time.Second)
 	defer cancel()
 	_ = s.world.Chef.DeleteNode(end, name)
 	_ = s.world.Chef.DeleteClient(end, name)

@@ -53,7 +53,7 @@ func bare(ctx context.Context, t *testing.T, p reap.Place, n int32) (ids []strin
 		ids = append(ids, aws.ToString(i.InstanceId))
 	}
 	t.Cleanup(func() {
-		end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		end, cancel := ending(10 * time.Second)
 		defer cancel()
 		_, _ = in(p).TerminateInstances(end, &ec2.TerminateInstancesInput{InstanceIds: ids})
 	})

@@ -180,13 +180,14 @@ func TestAnEventStartsTheNextRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tool := reaper(state, "run", "--every", "1h", "--queue", aws.ToString(q.QueueUrl))
+	file := filepath.Join(t.TempDir(), "status.json")
+	tool := reaper(state, "run", "--every", "1h", "--queue", aws.ToString(q.QueueUrl), "--status-file", file)
 	started := make(chan *os.Process, 1)
 	tool.Started = func(p *os.Process) { started <- p }
 	ended := make(chan story.Outcome, 1)
 	go func() { o, _ := s.world.Run(ctx, tool); ended <- o }()
 	process := <-started
-	err = story.Until(ctx, 200*time.Millisecond, func() error { return gone(ctx, id) })
+	first, err := removedBy(ctx, file, "", id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +195,7 @@ func TestAnEventStartsTheNextRun(t *testing.T) {
 	if _, err := queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: q.QueueUrl, MessageBody: aws.String("forged")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := story.Until(ctx, 200*time.Millisecond, func() error { return gone(ctx, second) }); err != nil {
+	if _, err := removedBy(ctx, file, first, second); err != nil {
 		t.Error(err)
 	}
 	if err := process.Signal(os.Interrupt); err != nil {
@@ -205,10 +206,19 @@ func TestAnEventStartsTheNextRun(t *testing.T) {
 	}
 }
 
-// gone is an error while a node is there.
-func gone(ctx context.Context, name string) error {
-	if _, err := s.world.Chef.Node(ctx, name); err == nil {
-		return fmt.Errorf("node %s is still there", name)
-	}
-	return nil
+// removedBy waits until node and client of a name are gone and the run that
+// removed them, which is another one than before, has written its status.
+func removedBy(ctx context.Context, file, before, name string) (run string, err error) {
+	err = story.Until(ctx, 200*time.Millisecond, func() error {
+		var st reapStatus
+		if err := readJSON(file, &st); err != nil {
+			return err
+		}
+		if node, client, err := registered(ctx, name); err != nil || node || client || st.Run == before || st.Removed == 0 {
+			return fmt.Errorf("%s: node there: %v, client there: %v, %v; the last run: %+v", name, node, client, err, st)
+		}
+		run = st.Run
+		return nil
+	})
+	return run, err
 }

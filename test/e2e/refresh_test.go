@@ -49,8 +49,8 @@ groups:
     schedules:
       night: {cron: '0 3 1 1 *', time_zone: Europe/Berlin, max: 4}
     hooks:
-      ready: {on: launching, timeout: 120, default: ABANDON}
-      bye: {on: terminating, timeout: 60, default: CONTINUE}
+      ready: {on: launching, timeout: 600, default: ABANDON}
+      bye: {on: terminating, timeout: 600, default: CONTINUE}
     notifications:
       'arn:aws:sns:us-east-1:123456789012:ops': ['autoscaling:EC2_INSTANCE_LAUNCH_ERROR', 'autoscaling:EC2_INSTANCE_TERMINATE_ERROR']
     metrics: [GroupInServiceInstances]
@@ -234,7 +234,8 @@ func (x *shop) isRolledBack(good string) {
 	bad := x.broken(aws.ToString(before[0].InstanceId))
 	alarm := aws.String("shop-fails")
 	if _, err := x.alarms.PutMetricAlarm(x.ctx, &cloudwatch.PutMetricAlarmInput{AlarmName: alarm, Namespace: aws.String("shop"), MetricName: aws.String("launches failed"),
-		Statistic: cwtypes.StatisticSum, Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(0), ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanThreshold}); err != nil {
+		Statistic: cwtypes.StatisticSum, Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(0), ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanThreshold,
+		TreatMissingData: aws.String("ignore")}); err != nil { // so that the state stays as it is set
 		x.t.Fatal(err)
 	}
 	x.t.Cleanup(func() {

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -126,7 +128,8 @@ func (w *web) balanced(t *testing.T) string {
 	}
 	build := pushed(t, "ways-2", false)
 	load := hammer(ctx, server.URL)
-	o, r := w.rollout(t, nil, nil, build, "--hosts", w.hosts(), "--target-group", "ways", "--drain", "20s", "--parallel", "1")
+	o, r := w.rollout(t, nil, nil, build, "--hosts", w.hosts(), "--target-group", "ways", "--drain", "2m", "--parallel", "1")
+	load.meets(ctx, t, build)
 	served := load.stop()
 	if o.Code != 0 || r.states()["deployed"] != 3 {
 		t.Errorf("behind a load balancer: code %d, %+v\n%s", o.Code, r, o.Stderr)
@@ -167,7 +170,7 @@ func (b *balancer) front(ctx context.Context, t *testing.T, name string) string 
 	}
 	if err == nil {
 		_, err = b.api.ModifyTargetGroupAttributes(ctx, &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: arn,
-			Attributes: []elbtypes.TargetGroupAttribute{{Key: aws.String("deregistration_delay.timeout_seconds"), Value: aws.String("2")}}})
+			Attributes: []elbtypes.TargetGroupAttribute{{Key: aws.String("deregistration_delay.timeout_seconds"), Value: aws.String("5")}}})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -208,13 +211,15 @@ func (w *web) alarmed(t *testing.T, before string) {
 func (w *web) dies(t *testing.T) {
 	t.Helper()
 	victim := w.guests[len(w.guests)-1]
+	hooked(t, "ways-4", "pre-install", "#!/bin/sh\n[ ! -e /run/dies ] || exec sleep 45\n")
 	build := pushed(t, "ways-4", false)
+	inGuest(t, victim.ID, "touch /run/dies")
 	dead := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+		ctx, cancel := within(s.ctx, time.Minute)
 		defer cancel()
-		// It is stopped in the middle, so that it cannot end before the machine does.
-		_, err := s.world.Guest(ctx, victim.ID, `while ! p=$(pgrep -f "[b]oot-agent deploy"); do sleep 0.02; done; kill -STOP $p`)
+		// It is stopped in its hook, so that it cannot end before the machine does.
+		_, err := s.world.Guest(ctx, victim.ID, `while ! pgrep -fx "sleep 45" >/dev/null; do sleep 0.02; done; kill -STOP $(pgrep -f "[b]oot-agent deploy")`)
 		if err == nil {
 			err = s.world.Terminate(ctx, victim.ID)
 		}
@@ -239,6 +244,21 @@ func (w *web) dies(t *testing.T) {
 	}
 	w.guests = w.guests[:len(w.guests)-1]
 	w.answer(t, build)
+}
+
+// hooked puts a hook into the folder of the build that pushed makes of a note.
+func hooked(t *testing.T, note, name, script string) {
+	t.Helper()
+	dir, err := s.world.Build(note)
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(dir, ".bakehouse"), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, ".bakehouse", name), []byte(script), 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // bookkeeping asks for what was live and what differs, and removes nothing.

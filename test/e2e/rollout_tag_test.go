@@ -46,7 +46,7 @@ func TestARolloutByTag(t *testing.T) {
 		if err := complete(p.ctx, g.ID); err != nil {
 			t.Fatal(diagnose(g.ID))
 		}
-		inGuest(t, g.ID, `sed -i 's/"timeout": "1m0s"/"timeout": "3s"/' /etc/bakehouse/agent.json`)
+		soonGivesUp(t, g.ID)
 	}
 	tagged, beyond, below := guests[:2], guests[2], guests[3]
 	good := pushed(t, "tagged-2", false)

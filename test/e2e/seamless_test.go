@@ -46,6 +46,7 @@ func TestADeployLosesNoConnection(t *testing.T) {
 			t.Errorf("deploy %d: exit code %s\n%s", i, code, said)
 		}
 	}
+	h.meets(ctx, t, last)
 	served := h.stop()
 	if len(h.failed) > 0 || served[last] == 0 || served[p.first] == 0 || len(served) < 4 {
 		t.Errorf("%d requests failed, the first of them: %v; builds that answered: %v", len(h.failed), h.failed[:min(len(h.failed), 3)], served)
@@ -128,6 +129,22 @@ func (h *hammering) ask(ctx context.Context, client *http.Client, url string) {
 		h.served[a.Release]++
 	case ctx.Err() == nil:
 		h.failed = append(h.failed, err)
+	}
+}
+
+// meets waits until a build has answered.
+func (h *hammering) meets(ctx context.Context, t *testing.T, build string) {
+	t.Helper()
+	err := story.Until(ctx, 10*time.Millisecond, func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.served[build] == 0 {
+			return fmt.Errorf("build %s has not answered", build)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

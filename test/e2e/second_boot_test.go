@@ -27,7 +27,7 @@ systemctl show -p ActiveState -p ExecMainStartTimestamp bakehouse-first-boot.ser
 func TestTheBuilderDoesNotGoThroughAFirstBoot(t *testing.T) {
 	ctx := deadline(t, 2*time.Minute)
 	tool, _ := ownCalls(t, s.world.BakeTool("harmless"))
-	fault(t, tool, gateway.Rule{Service: "ec2", Action: "CreateImage", PendingFor: "2m"})
+	fault(t, tool, gateway.Rule{Service: "ec2", Action: "CreateImage", PendingFor: "1h"})
 	started, ended := make(chan *os.Process, 1), make(chan story.Outcome, 1)
 	tool.Started = func(p *os.Process) { started <- p }
 	go func() {

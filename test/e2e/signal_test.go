@@ -186,6 +186,13 @@ func interruptAt(t *testing.T, bake story.Tool, step string, sig os.Signal, code
 	k := &signaller{step: step, signal: sig}
 	tool, calls := ownCalls(t, bake)
 	tool.Live, tool.Started = k, k.started
+	// The last steps may be quicker than a signal: this call is what each of them
+	// has to get past, and none does.
+	last := gateway.Rule{Service: "ec2", Action: "DeleteTags", Latency: "10m", Times: -1}
+	if step == "publish" {
+		last.Service, last.Action = "ssm", "PutParameter"
+	}
+	fault(t, tool, last)
 	o := runTool(t, tool)
 	if !k.sent {
 		t.Fatalf("the step never started:\n%s", o.Stderr)

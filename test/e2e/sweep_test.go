@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"bakehouse/test/lab/gateway"
 	"bakehouse/test/story"
 )
 
@@ -60,7 +61,8 @@ func TestAbortEndsABakeThatRuns(t *testing.T) {
 	}
 	ended := make(chan story.Outcome, 1)
 	at := &signaller{step: "connect", signal: syscall.Signal(0)} // only to know when
-	tool := s.world.BakeTool("harmless", "--output", "json")
+	tool, _ := ownCalls(t, s.world.BakeTool("harmless", "--output", "json"))
+	fault(t, tool, gateway.Rule{Service: "ec2", Action: "CreateImage", PendingFor: "1h"}) // it cannot end before it is aborted
 	tool.Live, tool.Started = at, at.started
 	go func() {
 		o, _ := s.world.Run(s.ctx, tool)

@@ -142,18 +142,23 @@ func (w *World) Terminate(ctx context.Context, ids ...string) error {
 }
 
 // Until calls f every so often until it returns nil; when ctx ends first, the
-// last error says what was missing.
+// last error says what was missing. That of a call which the end cut off says
+// nothing.
 func Until(ctx context.Context, every time.Duration, f func() error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var last error
 	for {
 		err := f()
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), last)
 		case <-tick.C:
 		}
 	}

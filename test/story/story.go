@@ -173,10 +173,21 @@ func (w *World) Run(ctx context.Context, t Tool) (Outcome, error) {
 	err := cmd.Wait()
 	out := Outcome{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return out, fmt.Errorf("running %s: %w", t.Name, err)
+	if err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
+		return out, unended(ctx, t, out, err)
 	}
 	return out, nil
+}
+
+// unended is the error of a tool that could not run to its end. Of one that was
+// interrupted as its time was up, it says where it was by then.
+func unended(ctx context.Context, t Tool, o Outcome, err error) error {
+	if ctx.Err() == nil {
+		return fmt.Errorf("running %s: %w", t.Name, err)
+	}
+	lines := strings.Split(strings.TrimSpace(o.Stderr), "\n")
+	return fmt.Errorf("running %s %s: %w; it said last:\n%s", t.Name, strings.Join(t.Args, " "), context.Cause(ctx),
+		strings.Join(lines[max(0, len(lines)-8):], "\n"))
 }
 
 // mustRun is Run for steps whose failure ends the story.

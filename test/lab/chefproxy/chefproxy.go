@@ -110,7 +110,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // holdTime bounds how long a reply is held back.
-const holdTime = 3 * time.Second
+const holdTime = 10 * time.Second
 
 func (p *Proxy) strike() {
 	p.mu.Lock()

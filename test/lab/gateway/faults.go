@@ -50,6 +50,7 @@ type Rule struct {
 
 	Seen int `json:"seen"` // matching calls so far
 	Hits int `json:"hits"` // calls hit so far
+	Held int `json:"held"` // calls so far that have taken effect and whose reply was then held back
 }
 
 // validate names what is wrong with a rule.
@@ -136,7 +137,7 @@ func (f *faults) add(r Rule) Rule {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.next++
-	r.ID, r.Seen, r.Hits = f.next, 0, 0
+	r.ID, r.Seen, r.Hits, r.Held = f.next, 0, 0, 0
 	f.rules = append(f.rules, &r)
 	return r
 }
@@ -152,6 +153,17 @@ func (f *faults) clear(id int) {
 		}
 	}
 	f.rules = left
+}
+
+// hold counts a call of the rule with the id whose reply is held back now.
+func (f *faults) hold(id int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.rules {
+		if r.ID == id {
+			r.Held++
+		}
+	}
 }
 
 func (f *faults) list() []Rule {

@@ -160,10 +160,15 @@ func TestALateReplyComesAfterTheEffect(t *testing.T) {
 	rec := httptest.NewRecorder()
 	gone := make(chan struct{})
 	close(gone) // nobody waits: the test need not either
-	l := &late{ResponseWriter: rec, done: gone, wait: 1 << 40}
+	var f faults
+	rule := f.add(Rule{ReplyLatency: "1m"})
+	l := &late{ResponseWriter: rec, done: gone, wait: 1 << 40, begins: func() { f.hold(rule.ID) }}
 	l.WriteHeader(http.StatusAccepted)
 	if _, err := io.WriteString(l, "made"); err != nil || rec.Code != http.StatusAccepted || rec.Body.String() != "made" {
 		t.Errorf("passed on %d %q, %v", rec.Code, rec.Body, err)
+	}
+	if held := f.list()[0].Held; held != 1 {
+		t.Errorf("%d replies were held, want one", held)
 	}
 	if err := (Rule{ReplyLatency: "soon"}).validate(); err == nil {
 		t.Error("a latency that is no duration was taken")

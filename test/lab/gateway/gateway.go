@@ -158,7 +158,7 @@ func (g *Gateway) serve(out *tap, r *http.Request, c *call) {
 	}
 	out.fault = f.ID
 	if d := f.replyLatency(); d > 0 {
-		out.ResponseWriter = &late{ResponseWriter: out.ResponseWriter, wait: d, done: r.Context().Done()}
+		out.ResponseWriter = &late{ResponseWriter: out.ResponseWriter, wait: d, done: r.Context().Done(), begins: func() { g.faults.hold(f.ID) }}
 	}
 	if !pause(r.Context(), f.latency()) {
 		return

@@ -157,8 +157,9 @@ func (t *tap) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 // late holds a reply back: the handler is through with its work by then.
 type late struct {
 	http.ResponseWriter
-	done <-chan struct{} // the caller is gone
-	wait time.Duration
+	done   <-chan struct{} // the caller is gone
+	wait   time.Duration
+	begins func() // called when it begins to wait; may be nil
 }
 
 // WriteHeader waits before it passes the status on.
@@ -176,6 +177,9 @@ func (l *late) Write(b []byte) (int, error) {
 func (l *late) hold() {
 	if l.wait <= 0 {
 		return
+	}
+	if l.begins != nil {
+		l.begins()
 	}
 	t := time.NewTimer(l.wait)
 	defer t.Stop()
