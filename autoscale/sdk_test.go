@@ -11,6 +11,7 @@ import (
 	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
@@ -23,6 +24,9 @@ func sdkCalls() []call {
 		{reflect.TypeFor[as.CreateAutoScalingGroupInput](), reflect.TypeFor[Group]()},
 		{reflect.TypeFor[as.UpdateAutoScalingGroupInput](), reflect.TypeFor[Group]()},
 		{reflect.TypeFor[ec2types.RequestLaunchTemplateData](), reflect.TypeFor[Launch]()},
+		{reflect.TypeFor[ec2.CreateLaunchTemplateInput](), none},
+		{reflect.TypeFor[ec2.CreateLaunchTemplateVersionInput](), none},
+		{reflect.TypeFor[as.StartInstanceRefreshInput](), none},
 		{reflect.TypeFor[as.PutWarmPoolInput](), reflect.TypeFor[WarmPool]()},
 		{reflect.TypeFor[astypes.RefreshPreferences](), reflect.TypeFor[RefreshSettings]()},
 		{reflect.TypeFor[as.PutScalingPolicyInput](), reflect.TypeFor[Policy]()},
@@ -71,6 +75,12 @@ func byHand() map[string]string {
 		"PutScheduledUpdateGroupActionInput.ScheduledActionName":                               "the key under schedules",
 		"*.LifecycleHookName":                                                                  "the key under hooks",
 		"*.LifecycleTransition":                                                                "on",
+		"*.LaunchTemplateData":                                                                 "launch, whose own call above has its members",
+		"*.LaunchTemplateName":                                                                 "launch.template",
+		"*.VersionDescription":                                                                 "by which a version is known as made here",
+		"CreateLaunchTemplateVersionInput.SourceVersion":                                       "the version in use, so that what the file leaves out is kept",
+		"StartInstanceRefreshInput.Preferences":                                                "refresh, whose own call below has its members",
+		"StartInstanceRefreshInput.DesiredConfiguration":                                       "launch and mixed",
 		"PutNotificationConfigurationInput":                                                    "notifications",
 		"AttachTrafficSourcesInput":                                                            "load_balancing.traffic_sources",
 		"AttachLoadBalancerTargetGroupsInput":                                                  "load_balancing.target_groups",
@@ -88,8 +98,14 @@ func leftOut() map[string]string {
 		"*.Context":                              "reserved by AWS",
 		"CreateAutoScalingGroupInput.InstanceId": "takes a machine that exists as its template; launch says what to launch",
 		"*.LaunchConfigurationName":              "AWS closed launch configurations; groups move to launch templates",
-		"*.Operator":                             "for services that run groups for others: such a group refuses every other caller, this tool included",
-		"*.LaunchTemplate.LaunchTemplateId":      identified,
+		"*.ClientToken":                          "of one call, and of nothing that stays",
+		"*.DryRun":                               "of one call, and of nothing that stays",
+		"CreateLaunchTemplateInput.TagSpecifications":                                                    "tags of the template itself: it may be several groups', and which of them would decide? Left alone",
+		"CreateLaunchTemplateVersionInput.ResolveAlias":                                                  "how an answer is written, and of nothing that stays",
+		"CreateLaunchTemplateVersionInput.LaunchTemplateId":                                              identified,
+		"StartInstanceRefreshInput.Strategy":                                                             "always Rolling: ReplaceRootVolume keeps the instances, so that they would not get what else a version changes",
+		"*.Operator":                                                                                     "for services that run groups for others: such a group refuses every other caller, this tool included",
+		"*.LaunchTemplate.LaunchTemplateId":                                                              identified,
 		"*.MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.LaunchTemplateId":             identified,
 		"*.MixedInstancesPolicy.LaunchTemplate.Overrides[].LaunchTemplateSpecification.LaunchTemplateId": identified,
 		"RequestLaunchTemplateData.ElasticGpuSpecifications":                                             "AWS has ended the service",
