@@ -84,7 +84,10 @@ const atATime = 10
 // sets plans the two halves of a list that AWS adds to and removes from.
 func (d *differ) sets(path string, want, have []string, put, take Kind, act func(context.Context, *run, Kind, []string) error) {
 	add, remove := changed(want, have)
-	asked := "the file asks for them"
+	asked, name := "the file asks for them", path
+	if put != Attach { // metrics and processes are the group's
+		name = d.name
+	}
 	if put == EnableMetrics {
 		asked = whyCollected(add, d.reads)
 	}
@@ -98,7 +101,7 @@ func (d *differ) sets(path string, want, have []string, put, take Kind, act func
 		{take, remove, "the file does not have them", Field{Path: path, Before: strings.Join(remove, ", ")}},
 	} {
 		if len(half.what) > 0 {
-			d.add(half.kind, path, half.reason, []Field{half.field}, func(ctx context.Context, r *run) error {
+			d.add(half.kind, name, half.reason, []Field{half.field}, func(ctx context.Context, r *run) error {
 				for some := range slices.Chunk(half.what, atATime) {
 					if err := act(ctx, r, half.kind, some); err != nil {
 						return err

@@ -113,33 +113,43 @@ func (s Spec) collected() map[string][]string {
 	return out
 }
 
-// need says who reads r, as what follows "needs" or "need".
+// need says who reads something, as what follows "needs" or "need". Readers of
+// one other group stand together, behind those of this one.
 func need(readers []string, what string) string {
 	if len(readers) == 1 {
 		return readers[0] + " needs " + what
 	}
-	words := shared(readers)
-	if !slices.ContainsFunc(words, func(r string) bool { return !strings.HasPrefix(r, "policy ") }) {
-		for i := range words {
-			words[i] = strings.TrimPrefix(words[i], "policy ")
+	var groups []string
+	by := map[string][]string{} // readers by the group that they are of
+	for _, r := range readers {
+		words, of, _ := strings.Cut(r, " of ")
+		if by[of] == nil {
+			groups = append(groups, of)
 		}
-		words[0] = "policies " + words[0]
+		by[of] = append(by[of], words)
 	}
-	return listed(words) + " need " + what
+	slices.Sort(groups) // this one's is ""
+	var phrases []string
+	for _, of := range groups {
+		phrase := together(by[of])
+		if of != "" {
+			phrase += " of " + of
+		}
+		phrases = append(phrases, phrase)
+	}
+	return strings.Join(phrases, ", and ") + " need " + what
 }
 
-// shared says the group that all readers are of only once.
-func shared(readers []string) []string {
-	out := slices.Clone(readers)
-	_, of, other := strings.Cut(readers[0], " of ")
-	end := " of " + of
-	if !other || slices.ContainsFunc(readers, func(r string) bool { return !strings.HasSuffix(r, end) }) {
-		return out
+// together joins readers, and says only once that they are policies.
+func together(readers []string) string {
+	if len(readers) > 1 && !slices.ContainsFunc(readers, func(r string) bool { return !strings.HasPrefix(r, "policy ") }) {
+		readers = slices.Clone(readers)
+		for i := range readers {
+			readers[i] = strings.TrimPrefix(readers[i], "policy ")
+		}
+		return "policies " + listed(readers)
 	}
-	for i := range len(out) - 1 {
-		out[i] = strings.TrimSuffix(out[i], end)
-	}
-	return out
+	return listed(readers)
 }
 
 // whyCollected says of metrics that a plan switches on who needs which; those

@@ -204,6 +204,11 @@ func TestAPlanSaysWhoNeedsAMetric(t *testing.T) {
 		listed: {"web": "the file asks for GroupMinSize and GroupMaxSize; policies jobs and jobs-wake need GroupInServiceInstances"},
 		strings.Replace(base, "    network", "    metrics: [GroupMinSize]\n    network", 1):                                             {"web": "the file asks for it"},
 		strings.Replace(base, "}\n    launch", "}\n    "+strings.Replace(reads, ", policies:", "\n    policies:", 1)+"\n    launch", 1): {"web": "policy up (alarm low) needs GroupMaxSize"},
+		strings.Replace(backstopFile, "cpu: {track: {target: 50, predefined: ASGAverageCPUUtilization}}", strings.TrimPrefix(strings.TrimSuffix(jobs, "}"), "policies: {"), 1): {
+			"web": "policies down (alarm excess) and up (alarm shortfall) of web-backstop need GroupDesiredCapacity; " +
+				"policies jobs and jobs-wake, and policies down (alarm excess) and up (alarm shortfall) of web-backstop need GroupInServiceCapacity; policy up (alarm shortfall) of web-backstop needs GroupPendingCapacity",
+			"web-backstop": "policies down (alarm excess) and up (alarm shortfall) need GroupDesiredCapacity; policies jobs and jobs-wake of web need GroupInServiceCapacity",
+		},
 		backstopFile: {
 			"web":          "policies down (alarm excess) and up (alarm shortfall) of web-backstop need GroupDesiredCapacity and GroupInServiceCapacity; policy up (alarm shortfall) of web-backstop needs GroupPendingCapacity",
 			"web-backstop": "policies down (alarm excess) and up (alarm shortfall) need GroupDesiredCapacity",
