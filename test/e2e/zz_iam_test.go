@@ -51,10 +51,6 @@ func unrecorded() map[string]map[string]string {
 			"ec2:RunInstances":                          "Auto Scaling asks for it when a group gets a launch template",
 			"ec2:CreateTags":                            "Auto Scaling asks for it when a launch template tags what it launches",
 			"autoscaling:SetInstanceProtection":         "only destroy, of a group with protected instances, which none of this suite is",
-			"autoscaling:SetDesiredCapacity":            "only balance, of a backstop, which none of this suite is",
-			"ec2:DescribeSpotInstanceRequests":          "only balance",
-			"sqs:DeleteMessage":                         "only balance --queue",
-			"sqs:ReceiveMessage":                        "only balance --queue",
 			"elasticloadbalancing:DescribeTargetGroups": "only for the short form requests_per_target",
 		},
 		"boot-agent": {
