@@ -16,6 +16,7 @@ const (
 	defaultDrain = time.Minute
 	// leaveReserve is kept of the notice's time for deregistering.
 	leaveReserve = 15 * time.Second
+	leastStop    = 2 * time.Second // for a unit to stop, where what came before has used up the rest
 )
 
 // parting is why and how an instance leaves.
@@ -108,9 +109,20 @@ func (a *Agent) quiesce(ctx context.Context, p parting) {
 		return // a stop of our own would wait for ours to end
 	}
 	if a.conf.App != nil {
-		a.systemctl(ctx, append([]string{"stop"}, a.appUnits(ctx)...)...)
+		a.stopUnits(ctx, p, a.appUnits(ctx)...)
 	}
-	a.systemctl(ctx, "stop", "chef-client.timer", "chef-client.service", "cinc-client.timer", "cinc-client.service")
+	a.stopUnits(ctx, p, "chef-client.timer", "chef-client.service", "cinc-client.timer", "cinc-client.service")
+}
+
+// stopUnits stops units, and waits for it as long as p leaves time. systemd goes
+// on with what is not waited for any more.
+func (a *Agent) stopUnits(ctx context.Context, p parting, units ...string) {
+	if !p.by.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, max(p.by.Sub(a.deps.Clock.Now())-leaveReserve, leastStop))
+		defer cancel()
+	}
+	a.systemctl(ctx, append([]string{"stop"}, units...)...)
 }
 
 // drain runs the drain command for at most limit.
