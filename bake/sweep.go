@@ -113,7 +113,8 @@ func (s Sweeper) look(ctx context.Context, regions []string, dead map[string]old
 	}
 }
 
-// allFound says whether everything that died unconfirmed is among the found.
+// allFound says whether everything that died unconfirmed, or so new that EC2
+// may not know it yet, is among the found.
 func (s Sweeper) allFound(found []Found, dead map[string]oldBake) bool {
 	for _, b := range dead {
 		for _, r := range b.Resources {
@@ -121,7 +122,7 @@ func (s Sweeper) allFound(found []Found, dead map[string]oldBake) bool {
 				return f.BakeID == b.BakeID && f.Kind == r.Kind && (r.Region == "" || f.Region == r.Region)
 			})
 			chef := r.Kind == KindChefClient || r.Kind == KindChefNode
-			if missing && r.ID == "" && !chef {
+			if missing && !chef && (r.ID == "" || s.Clock.Now().Sub(r.At) < newTime) {
 				return false
 			}
 		}

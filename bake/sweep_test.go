@@ -305,3 +305,42 @@ func TestASweepThatFailsTriesTheRestAndListsWhatRemains(t *testing.T) {
 		t.Errorf("%v has no kind", err)
 	}
 }
+
+// lateEC2 does not show its instance at the first look.
+type lateEC2 struct {
+	*sweptEC2
+	looks int
+}
+
+func (f *lateEC2) DescribeInstances(ctx context.Context, in *ec2.DescribeInstancesInput, o ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error) {
+	if f.looks++; f.looks == 1 {
+		return &ec2.DescribeInstancesOutput{}, nil
+	}
+	return f.sweptEC2.DescribeInstances(ctx, in, o...)
+}
+
+// A bake that dies right after its launch leaves an id that EC2 does not list
+// under its tags yet. Forgotten now, nothing on this machine would name it again.
+func TestASweepLooksAgainForWhatWasMadeAMomentAgo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		age   time.Duration
+		looks int
+	}{"new": {10 * time.Second, 2}, "old": {time.Hour, 1}} {
+		api, _, s := newSweeper(t)
+		late := &lateEC2{sweptEC2: api}
+		s.EC2 = func(string) SweepEC2 { return late }
+		now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+		s.Clock = &stoppedClock{now: now}
+		j, err := openJournal(s.StateDir, Plan{BakeID: bakeA}, func() time.Time { return now.Add(-c.age) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(j.intend(KindInstance, "builder"), j.made(KindInstance, "builder", "i"), j.close()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.PlanAbort(t.Context(), []string{"us-east-1"}, bakeA); err != nil || late.looks != c.looks {
+			t.Errorf("%s: looked %d times, want %d: %v", name, late.looks, c.looks, err)
+		}
+	}
+}
