@@ -26,7 +26,7 @@ func (w World) reusable(ctx context.Context, p Plan) (*ami.Image, error) {
 func (p Plan) reused(now time.Time) Report {
 	k := p.Reuse
 	return Report{BakeID: k.BakeID, Result: "reused", Reused: true, Role: p.Recipe.Role, Region: p.Launch.Region, Account: p.Launch.Account,
-		ImageID: k.ID, ImageName: k.Name, Snapshots: k.Snapshots, Digest: p.Digest, Inputs: p.Recipe, Launch: p.Launch, Tags: k.Tags,
+		ImageID: k.ID, ImageName: k.Name, Snapshots: k.Snapshots, Digest: p.Digest, Inputs: p.Recipe.Shown(), Launch: p.Launch, Tags: k.Tags,
 		StartedAt: p.started.UTC(), EndedAt: now.UTC(), Seconds: now.Sub(p.started).Seconds(), Steps: []StepTime{p.resolved}}
 }
 

@@ -199,7 +199,7 @@ func (s *Session) verdict(ctx context.Context, failed, undo error) error {
 func (s *Session) report(err error) Report {
 	p, now := s.plan, s.Clock.Now()
 	r := Report{BakeID: p.BakeID, Result: "done", Role: p.Recipe.Role, Region: p.Launch.Region, Account: p.Launch.Account,
-		ImageName: p.ImageName, Digest: p.Digest, Inputs: p.Recipe, Launch: p.Launch, Tried: s.tried, Tags: p.Tags,
+		ImageName: p.ImageName, Digest: p.Digest, Inputs: p.Recipe.Shown(), Launch: p.Launch, Tried: s.tried, Tags: p.Tags,
 		StartedAt: p.started.UTC(), EndedAt: now.UTC(), Seconds: now.Sub(p.started).Seconds(), Steps: s.times}
 	r.Copies, r.Shared = s.copies, s.shared
 	r.Published = s.published

@@ -82,15 +82,21 @@ func (p Plan) inventoryOf(facts inventory.Facts) (inventory.Inventory, error) {
 	return inv, err
 }
 
-// settings flattens the recipe, as KEY.KEY: value. What stands elsewhere in the
-// inventory is left out, and so are the values of the agent's environment:
-// everybody on an instance may read the inventory, and proxies may carry passwords.
-func (r Recipe) settings() (map[string]string, error) {
-	r.Cookbooks, r.Base, r.Contents = nil, Base{}, nil
+// Shown is the recipe for others to read: without the values of the agent's
+// environment, as proxies may carry passwords.
+func (r Recipe) Shown() Recipe {
 	r.AgentEnv = maps.Clone(r.AgentEnv)
 	for k := range r.AgentEnv {
 		r.AgentEnv[k] = "(set)"
 	}
+	return r
+}
+
+// settings flattens the recipe, as KEY.KEY: value, for everybody on an instance
+// to read. What stands elsewhere in the inventory is left out.
+func (r Recipe) settings() (map[string]string, error) {
+	r = r.Shown()
+	r.Cookbooks, r.Base, r.Contents = nil, Base{}, nil
 	var tree map[string]any
 	b, err := json.Marshal(r)
 	if err == nil {

@@ -18,9 +18,17 @@ func TestTheInventoryTravelsWithTheImage(t *testing.T) {
 	f := newFakes(t)
 	f.in.RootVolumeGB = 12000
 	f.in.AgentEnv = map[string]string{"HTTPS_PROXY": "http://me:hunter2@proxy"}
-	r, err := f.Bake(t.Context(), f.plan(t))
+	p := f.plan(t)
+	r, err := f.Bake(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if b, err := r.JSON(); err != nil || strings.Contains(string(b), "hunter2") || r.Inputs.AgentEnv["HTTPS_PROXY"] != "(set)" {
+		t.Errorf("the report shows a password of the agent's environment: %v, %v", r.Inputs.AgentEnv, err)
+	}
+	p.Reuse = &ami.Image{}
+	if r := p.reused(f.Clock.Now()); r.Inputs.AgentEnv["HTTPS_PROXY"] != "(set)" {
+		t.Errorf("the report of a reused image shows %v", r.Inputs.AgentEnv)
 	}
 	inside := f.machine.files[inventory.Path]
 	kept, err := os.ReadFile(filepath.Join(f.StateDir, "inventories", r.BakeID+".json"))

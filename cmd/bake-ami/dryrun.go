@@ -71,6 +71,7 @@ func (d deps) tryPlans(ctx context.Context, w bake.World, o options, plans []bak
 		if r.Rights, err = w.Rights(ctx, p); err != nil {
 			return err
 		}
+		r.Recipe = p.Recipe.Shown()
 		runs = append(runs, r)
 		refused, missing = firstOf(refused, bake.RefusedRights(r.Rights)), firstOf(missing, lacking(r.Checks))
 	}

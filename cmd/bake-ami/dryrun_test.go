@@ -72,7 +72,7 @@ func tried(t *testing.T, store objects, refused string, output cliapp.Output, pl
 	t.Helper()
 	var out bytes.Buffer
 	d := deps{Process: cliapp.Process{Stdout: &out}, objects: func(context.Context, *options) (objects, error) { return store, nil }}
-	p := bake.Plan{BakeID: "B1", Recipe: bake.Recipe{Role: "web", Roles: []string{"web"}, Environment: "prod", Cookbooks: map[string]string{"web": "1.2.3"},
+	p := bake.Plan{BakeID: "B1", Recipe: bake.Recipe{Role: "web", Roles: []string{"web"}, Environment: "prod", AgentEnv: map[string]string{"HTTPS_PROXY": "http://me:hunter2@proxy"}, Cookbooks: map[string]string{"web": "1.2.3"},
 		Agent: agentconf.Config{App: &agentconf.App{Name: "web", Bucket: "builds", Channel: "production"}}}}
 	p.Launch.Placement.InstanceType = "t3.small"
 	all := []bake.Plan{p, p}
@@ -98,7 +98,7 @@ func TestADryRunTellsRightsAndWhatIsThere(t *testing.T) {
 		Checks []found
 		Rights []bake.Right
 	}
-	if uerr := json.Unmarshal([]byte(text), &one); err != nil || uerr != nil || one.BakeID != "B1" || len(one.Checks) != 6 || len(one.Rights) < 10 {
+	if uerr := json.Unmarshal([]byte(text), &one); err != nil || uerr != nil || one.BakeID != "B1" || strings.Contains(text, "hunter2") || len(one.Checks) != 6 || len(one.Rights) < 10 {
 		t.Errorf("%v, %v: %+v", err, uerr, one)
 	}
 	var two []json.RawMessage
