@@ -1,8 +1,10 @@
 package bake
 
 import (
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,6 +50,9 @@ func (in Inputs) forms() []form {
 // checkForms refuses what is misspelt, by the name of its option. What was left
 // out is not judged here.
 func (in Inputs) checkForms() error {
+	if err := in.checkLogins(); err != nil {
+		return err
+	}
 	for _, f := range in.forms() {
 		if f.text != "" && !regexp.MustCompile(`^(?:`+f.pattern+`)$`).MatchString(f.text) {
 			return fault.Newf(fault.Usage, "write it like "+f.like, "checking inputs: %s %q has an unknown form", f.option, clipped(f.text))
@@ -59,6 +64,18 @@ func (in Inputs) checkForms() error {
 		}
 	}
 	return in.checkCapacity()
+}
+
+// checkLogins refuses URLs with a password, and does not say it again. The
+// configuration refuses them too.
+func (in Inputs) checkLogins() error {
+	urls := map[string]string{"--chef-package": in.ChefPackage, "--chef-server": in.ChefServerURL, "--broker-url": in.Agent.Chef.BrokerURL}
+	for _, option := range slices.Sorted(maps.Keys(urls)) {
+		if regexp.MustCompile(`^https?://[^/]*@`).MatchString(urls[option]) {
+			return fault.Newf(fault.Usage, "give a URL that needs none", "checking inputs: %s carries a user name or a password: reports and lists of processes would show it", option)
+		}
+	}
+	return nil
 }
 
 // clipped shows the beginning of a long value: somebody may have pasted a key.

@@ -39,6 +39,9 @@ func refusedWith(t *testing.T, f *fakes, kind fault.Kind, parts ...string) {
 			t.Errorf("%q lacks %q", err, p)
 		}
 	}
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%q shows a password", err)
+	}
 	if strings.Contains(err.Error(), "\n") {
 		t.Errorf("%q has more than one line", err)
 	}
@@ -69,7 +72,12 @@ func TestBadInputsAreRefusedBeforeAnybodyIsAsked(t *testing.T) {
 		`"bakehouse:role"`:    func(in *Inputs) { in.Tags = map[string]string{"bakehouse:role": "x"} },
 		"unknown form":        func(in *Inputs) { in.Base = "ubuntu" },
 		"reading --chef-pac":  func(in *Inputs) { in.ChefPackage, in.ChefPackageSHA256 = "/none.deb", strings.Repeat("a", 64) },
-		"Chef server's CA":    func(in *Inputs) { in.ChefCAFile = "/none.pem" },
+		"--chef-package carries a user name or a password": func(in *Inputs) {
+			in.ChefPackage, in.ChefPackageSHA256 = "https://u:hunter2@h/x.deb", strings.Repeat("a", 64)
+		},
+		"--chef-server carries a user name or a password": func(in *Inputs) { in.ChefServerURL = "https://u:hunter2@h/organizations/o" },
+		"--broker-url carries a user name or a password":  func(in *Inputs) { in.Agent.Chef.BrokerURL = "https://u:hunter2@h" },
+		"Chef server's CA": func(in *Inputs) { in.ChefCAFile = "/none.pem" },
 	} {
 		f := newFakes(t)
 		spoil(&f.in)

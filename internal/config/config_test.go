@@ -258,7 +258,7 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		{"number too large", "bake: {root_volume_gb: 99999}\n", `expected number from 1 to 16384, got "99999"`},
 		{"port", "chef: {server_url: 'https://chef:99999'}\n", `:1:20: chef.server_url: expected http(s) URL, got "https://chef:99999"`},
 		{"scheme", "chef: {server_url: chef.example.com}\n", `expected http(s) URL`},
-		{"credentials in a URL", "chef: {server_url: 'https://u:p@chef'}\n", `expected http(s) URL`},
+		{"credentials in a URL", "chef: {server_url: 'https://u:p@chef'}\n", `expected http(s) URL, got "https://xxxxx@chef"`},
 		{"secret in the file", "chef: {validator_key: '-----BEGIN RSA PRIVATE KEY----- MIIEowIBAAKCAQEA'}\n", `chef.validator_key: expected ssm:/NAME, secretsmanager:NAME or file:/PATH, got "-----BEGIN R…"`},
 		{"digest", "bake: {chef_package_sha256: abc}\n", `expected 64 hex digits, got "abc"`},
 		{"package", "bake: {chef_package: cinc.rpm}\n", `expected path or URL of a .deb, got "cinc.rpm"`},

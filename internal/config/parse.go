@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -257,8 +258,10 @@ func (r reader) checked(n ast.Node, is, path string) (string, error) {
 	return "", r.errorf(n.GetToken(), "", "%s: expected %s, got %s", path, c.what, quoted(text))
 }
 
-// quoted shows a value, or its beginning: somebody may have pasted a key.
+// quoted shows a value, or its beginning, without the password of a URL:
+// somebody may have pasted a key.
 func quoted(s string) string {
+	s = regexp.MustCompile(`://\S*@`).ReplaceAllString(s, "://xxxxx@")
 	if r := []rune(s); len(r) > 40 {
 		s = string(r[:12]) + "…"
 	}
