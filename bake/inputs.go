@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"bakehouse/bake/ami"
 	"bakehouse/bake/distribute"
@@ -167,9 +168,9 @@ func (in Inputs) validate() error {
 func checkTags(tags map[string]string) error {
 	for k, v := range tags {
 		switch {
-		case strings.HasPrefix(k, ami.TagPrefix) || strings.HasPrefix(strings.ToLower(k), "aws:"):
+		case strings.HasPrefix(strings.ToLower(k), ami.TagPrefix) || strings.HasPrefix(strings.ToLower(k), "aws:"):
 			return fault.Newf(fault.Usage, "choose another key", "checking inputs: tag %q: the prefix is reserved", k)
-		case k == "" || len(k) > 128 || len(v) > 256:
+		case k == "" || utf8.RuneCountInString(k) > 128 || utf8.RuneCountInString(v) > ami.MaxTagValue:
 			return fault.Newf(fault.Usage, "EC2 takes keys of 1 to 128 and values of up to 256 characters", "checking inputs: tag %q is empty or too long", k)
 		}
 	}

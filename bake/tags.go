@@ -26,7 +26,8 @@ func commonTags(in Inputs, id, owner string, expires time.Time) map[string]strin
 	}
 	for env, key := range ciTags() {
 		if v := in.CI[env]; v != "" {
-			tags[key] = v[:min(len(v), ami.MaxTagValue)]
+			r := []rune(v)
+			tags[key] = string(r[:min(len(r), ami.MaxTagValue)])
 		}
 	}
 	tags[ami.TagBakeID], tags[ami.TagRole], tags[ami.TagOwner] = id, in.Role, owner
