@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -63,6 +65,18 @@ func readJournals(dir string) (map[string]oldBake, error) {
 		all[old.BakeID] = old
 	}
 	return all, nil
+}
+
+// JournalRegion is the region that a journal below stateDir names: that of the
+// bake with the given id, or, without an id, of any bake; empty: none does.
+func JournalRegion(stateDir, id string) (string, error) {
+	bakes, err := readJournals(stateDir)
+	for _, one := range slices.Sorted(maps.Keys(bakes)) {
+		if id == "" || id == one {
+			return bakes[one].Region, nil
+		}
+	}
+	return "", err
 }
 
 // aliveBake says whether the bake of a journal holds its lock.

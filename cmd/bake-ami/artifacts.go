@@ -28,7 +28,6 @@ func artifactFlags() []cli.Flag {
 		&cli.StringFlag{Name: "sbom", Usage: "write the image's SBOM (CycloneDX 1.6, JSON) to `FILE`; one role only"},
 		&cli.StringFlag{Name: "report-dir", Usage: "write all of these to `DIR`: report.json, report.html, junit.xml, bake.properties, and for each role ROLE.cdx.json (SBOM), ROLE.inventory.json and ROLE.diff.html"},
 		&cli.StringFlag{Name: "inventory", EnvVars: []string{"BAKEHOUSE_INVENTORY"}, Usage: "keep inventories in `S3`, s3://BUCKET/PREFIX, too, so that diff finds them from any machine (image.inventory)"},
-		&cli.BoolFlag{Name: "keep-on-failure", Usage: "leave the builder of a failed bake as it is, and say how to get in; it still destroys itself when it expires"},
 	}
 }
 

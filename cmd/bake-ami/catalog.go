@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func (d deps) readCatalog(c *cli.Context, arguments ...string) (o catalogOptions
 	}
 	o.profile, o.dryRun = c.String("profile"), c.Bool("dry-run")
 	o.regions = c.StringSlice("region")
-	if region := firstString(d.Getenv("AWS_REGION"), d.Getenv("AWS_DEFAULT_REGION"), o.file.Region); len(o.regions) == 0 && region != "" {
+	if region := cmp.Or(d.Getenv("AWS_REGION"), d.Getenv("AWS_DEFAULT_REGION"), o.file.Region); len(o.regions) == 0 && region != "" {
 		o.regions = []string{region}
 	}
 	for i, r := range o.regions {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -62,7 +63,7 @@ func listText(all []listed) string {
 	fmt.Fprintln(w, "IMAGE\tREGION\tROLE\tCREATED\tSTATE\tPROOF\tARCH\tNAME")
 	for _, i := range all {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Region, i.Role, i.Created.UTC().Format(time.RFC3339), i.Standing,
-			firstString(i.Tags[ami.TagProof], "none"), i.Arch, i.Name)
+			cmp.Or(i.Tags[ami.TagProof], "none"), i.Arch, i.Name)
 	}
 	_ = w.Flush() // to a string: it cannot fail
 	return b.String()

@@ -94,7 +94,7 @@ func (d deps) prune(c *cli.Context) error {
 		text += removedText(result.Removed)
 	}
 	reporter.Close()
-	return firstOf(d.print(o.output, result, text), err)
+	return firstOf(err, d.print(o.output, result, text))
 }
 
 func removedText(all []retain.Removed) string {

@@ -68,7 +68,7 @@ func (d deps) publish(c *cli.Context) error {
 		plan, err = p.Apply(c.Context, plan)
 	}
 	reporter.Close()
-	return firstOf(d.print(o.output, published{plan, o.dryRun}, plan.Text()), err)
+	return firstOf(err, d.print(o.output, published{plan, o.dryRun}, plan.Text()))
 }
 
 // target is the image with its copies; one that is not fit for use is refused.

@@ -6,6 +6,7 @@ import (
 	"bakehouse/bake"
 	"bakehouse/bake/ami"
 	"bakehouse/internal/cliapp"
+	"bakehouse/internal/fault"
 )
 
 func resumeCommand(d deps) *cli.Command {
@@ -76,7 +77,13 @@ func (d deps) readResume(c *cli.Context) (o options, r bake.Resumable, err error
 	if o.stateDir = c.String("state-dir"); o.stateDir == "" {
 		o.stateDir = d.defaultState()
 	}
+	if o.bucket, err = inventoryBucket(cliapp.String(c, "inventory", file.Image.Inventory)); err != nil {
+		return o, r, err
+	}
 	r, err = bake.FindResumable(o.stateDir, id)
 	o.in, o.roles = r.Inputs, []bake.Inputs{r.Inputs}
+	if err == nil && r.Inputs.InventoryInS3 && o.bucket.Name == "" {
+		err = fault.Newf(fault.Usage, "add --inventory s3://BUCKET/PREFIX as the bake had it", "resuming %s: the bake keeps its inventory in S3, and nothing says where", r.BakeID)
+	}
 	return o, r, err
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"io"
 	"os"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -16,13 +14,13 @@ import (
 	"bakehouse/internal/awscfg"
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/cliapp"
-	"bakehouse/internal/config"
 	"bakehouse/internal/fault"
 )
 
 // sweepOptions is what one run of sweep or abort was asked for.
 type sweepOptions struct {
 	regions  []string
+	home     string // region to connect in; empty: the SDK's own default
 	profile  string
 	chef     chefapi.Config // Key is empty when there is no key file
 	keyFile  string
@@ -88,16 +86,12 @@ func (d deps) readSweep(c *cli.Context, arguments ...string) (o sweepOptions, er
 	if o.output, err = cliapp.OutputOf(c); err != nil {
 		return o, err
 	}
-	path, given := c.String("config"), true
-	if path == "" {
-		path, given = config.Find(), false
-	}
-	file, err := d.config(path, given)
+	file, err := d.readFile(c)
 	if err != nil {
 		return o, err
 	}
 	o.regions = c.StringSlice("region")
-	if region := firstString(d.Getenv("AWS_REGION"), d.Getenv("AWS_DEFAULT_REGION"), file.Region); len(o.regions) == 0 && region != "" {
+	if region := cmp.Or(d.Getenv("AWS_REGION"), d.Getenv("AWS_DEFAULT_REGION"), file.Region); len(o.regions) == 0 && region != "" {
 		o.regions = []string{region}
 	}
 	o.profile, o.noChef, o.dryRun = c.String("profile"), c.Bool("no-chef"), c.Bool("dry-run")
@@ -107,15 +101,17 @@ func (d deps) readSweep(c *cli.Context, arguments ...string) (o sweepOptions, er
 	if o.stateDir = c.String("state-dir"); o.stateDir == "" {
 		o.stateDir = d.defaultState()
 	}
+	if o.home, err = bake.JournalRegion(o.stateDir, o.bake); err != nil {
+		return o, err
+	}
+	if len(o.regions) > 0 {
+		o.home = o.regions[0]
+	}
 	if !o.noChef && (o.chef.ServerURL == "" || o.chef.ClientName == "" || o.keyFile == "") {
 		return o, fault.Newf(fault.Usage, "set chef.server_url, chef.client_name and chef.client_key in bakehouse.yaml, or leave the Chef server out: --no-chef",
 			"connecting to the Chef server: its URL, a client name and its key are needed")
 	}
 	return o, nil
-}
-
-func firstString(all ...string) string {
-	return all[max(0, slices.IndexFunc(all, func(s string) bool { return s != "" }))]
 }
 
 // sweep is the command sweep, and, with a bake id as argument, abort.
@@ -145,7 +141,7 @@ func (d deps) sweep(c *cli.Context, arguments ...string) error {
 		result.Leftover, err = s.Apply(c.Context, plan)
 	}
 	reporter.Close()
-	return firstOf(d.printSweep(o.output, result), err)
+	return firstOf(err, d.print(o.output, result, result.Text()))
 }
 
 func planSweep(c *cli.Context, s bake.Sweeper, o sweepOptions) (bake.SweepPlan, error) {
@@ -162,28 +158,9 @@ type sweepResult struct {
 	Leftover []bake.Leftover `json:"leftover,omitempty"`
 }
 
-func (d deps) printSweep(output cliapp.Output, r sweepResult) error {
-	text := r.Text()
-	if output == cliapp.JSON {
-		b, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return fmt.Errorf("rendering the result: %w", err)
-		}
-		text = string(b) + "\n"
-	}
-	if _, err := io.WriteString(d.Stdout, text); err != nil {
-		return fmt.Errorf("printing the result: %w", err)
-	}
-	return nil
-}
-
 // connectSweep makes the clients of a sweep.
 func connectSweep(c *cli.Context, o sweepOptions) (s bake.Sweeper, err error) {
-	home := ""
-	if len(o.regions) > 0 {
-		home = o.regions[0]
-	}
-	cfg, err := awscfg.Load(c.Context, awscfg.Options{Region: home, Profile: o.profile, UserAgent: "bakehouse-bake-ami/" + cliapp.Version()})
+	cfg, err := awscfg.Load(c.Context, awscfg.Options{Region: o.home, Profile: o.profile, UserAgent: "bakehouse-bake-ami/" + cliapp.Version()})
 	if err == nil {
 		err = awscfg.Check(c.Context, cfg)
 	}

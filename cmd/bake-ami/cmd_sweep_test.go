@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +54,61 @@ func TestSweepReadsItsSettings(t *testing.T) {
 		if strings.Join(got.regions, " ") != c.regions || got.bake != c.bake || got.keyFile != "/k" {
 			t.Errorf("%v: %+v", c.args, got)
 		}
+	}
+}
+
+// What bake-ami tells people to do next, "bake-ami abort ID", names no region:
+// the journal does.
+func TestAbortConnectsWhereTheJournalSays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"bakes/" + someBake + ".json": `{"bake_id": "` + someBake + `", "region": "eu-west-3"}`})
+	for _, c := range []struct {
+		args []string
+		home string
+	}{
+		{[]string{"abort", someBake}, "eu-west-3"},
+		{[]string{"abort", someBake, "--region", "eu-west-1"}, "eu-west-1"},
+		{[]string{"abort", strings.Replace(someBake, "01", "02", 1)}, ""},
+		{[]string{"sweep"}, "eu-west-3"},
+	} {
+		r, got := runSweep(t, config.Config{}, nil, append(c.args, "--no-chef", "--state-dir", dir)...)
+		if got == nil || got.home != c.home {
+			t.Errorf("%v: connects in %+v, want %q: %s", c.args, got, c.home, r.stderr)
+		}
+	}
+}
+
+// writeFiles writes files below dir.
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestResumeKeepsTheInventoryWhereTheBakeDid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	plan := bake.Plan{BakeID: someBake, Digest: bake.Recipe{}.Digest()}
+	saved, err := json.Marshal(map[string]any{"plan": plan, "inputs": bake.Inputs{InventoryInS3: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, dir, map[string]string{"bakes/" + someBake + ".json": `{"bake_id": "` + someBake + `"}`, "bakes/" + someBake + ".plan": string(saved)})
+	r := run(t, config.Config{}, nil, "resume", "--state-dir", dir)
+	if r.code != 2 || r.got != nil || !strings.Contains(r.stderr, "--inventory s3://") {
+		t.Errorf("without its bucket: exit %d: %s", r.code, r.stderr)
+	}
+	r = run(t, config.Config{Image: config.Image{Inventory: "s3://kept/all"}}, nil, "resume", "--state-dir", dir)
+	if r.got == nil || r.got.bucket.Name != "kept" {
+		t.Errorf("asked the world for %+v: %s", r.got, r.stderr)
+	}
+	if r = run(t, config.Config{}, nil, "resume", "--state-dir", dir, "--keep-on-failure"); r.code != 2 || !strings.Contains(r.stderr, "keep-on-failure") {
+		t.Errorf("a flag that does nothing is taken: exit %d: %s", r.code, r.stderr)
 	}
 }
 

@@ -75,7 +75,7 @@ func (d deps) tryPlans(ctx context.Context, w bake.World, o options, plans []bak
 		runs = append(runs, r)
 		refused, missing = firstOf(refused, bake.RefusedRights(r.Rights)), firstOf(missing, lacking(r.Checks))
 	}
-	return firstOf(d.printRuns(o, runs), refused, missing)
+	return firstOf(refused, missing, d.printRuns(o, runs))
 }
 
 // resolved lists what making the plan has found.

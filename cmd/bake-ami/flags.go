@@ -15,6 +15,7 @@ func flags() []cli.Flag {
 		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "resolve everything, ask EC2 for each right by dry runs, look for bucket and channel, print the plan, change nothing"},
 		&cli.StringFlag{Name: "report", Usage: "write the report (JSON) to `FILE`, also when the bake fails"},
 		&cli.StringFlag{Name: "state-dir", EnvVars: []string{"BAKEHOUSE_STATE_DIR"}, Usage: "keep the journals of running bakes in `DIR` (default: $XDG_STATE_HOME/bakehouse)"},
+		&cli.BoolFlag{Name: "keep-on-failure", Usage: "leave the builder of a failed bake as it is, and say how to get in; it still destroys itself when it expires"},
 		cliapp.ConfigFlag(),
 		cliapp.OutputFlag(),
 	}
