@@ -160,6 +160,9 @@ func (f *fakeEC2) subnets(p url.Values) string {
 		return "<subnetId>" + id + "</subnetId><vpcId>" + vpc + "</vpcId><cidrBlock>" + cidr + "</cidrBlock><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch><availabilityZone>" + zone + "</availabilityZone>"
 	}
 	one, two, three := show("subnet-1", "vpc-1", "172.31.0.0/20", "a"), show("subnet-2", "vpc-1", "172.31.16.0/20", "b"), show("subnet-3", "vpc-2", "10.0.0.0/20", "a")
+	if p.Get("Filter.2.Name") == "availability-zone" { // of the default subnets
+		return item("subnetSet", map[string][]string{"a": {one}, "b": {two}}[p.Get("Filter.2.Value.1")]...)
+	}
 	switch p.Get("Filter.1.Name") + "=" + p.Get("Filter.1.Value.1") {
 	case "default-for-az=true", "subnet-id=subnet-1":
 		return item("subnetSet", one)

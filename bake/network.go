@@ -82,6 +82,9 @@ func allPublic(subnets []types.Subnet) bool {
 	return !slices.ContainsFunc(subnets, func(s types.Subnet) bool { return !aws.ToBool(s.MapPublicIpOnLaunch) })
 }
 
+// inZone begins what stands for the default subnet of a zone; no setting does.
+const inZone = "zone:"
+
 // subnetUse says for whom subnets are looked up, for messages.
 type subnetUse struct{ whose, flag string }
 
@@ -117,19 +120,26 @@ func (w World) subnets(ctx context.Context, asked []string, use subnetUse) ([]ty
 
 // subnetsOf finds what one --subnet names; "" stands for all default subnets.
 func (w World) subnetsOf(ctx context.Context, asked string, use subnetUse) ([]types.Subnet, error) {
-	f := ami.Filter("default-for-az", "true")
+	filters := []types.Filter{ami.Filter("default-for-az", "true")}
 	tag, byTag := strings.CutPrefix(asked, "tag:")
-	if byTag {
+	zone, byZone := strings.CutPrefix(asked, inZone)
+	switch {
+	case byTag:
 		key, value, _ := strings.Cut(tag, "=")
-		f = ami.Filter("tag:"+key, value)
-	} else if asked != "" {
-		f = ami.Filter("subnet-id", asked)
+		filters[0] = ami.Filter("tag:"+key, value)
+	case byZone:
+		filters = append(filters, ami.Filter("availability-zone", zone))
+	case asked != "":
+		filters[0] = ami.Filter("subnet-id", asked)
 	}
-	out, err := w.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{f}})
+	out, err := w.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: filters})
 	if err != nil {
 		return nil, awsfault.New("ec2:DescribeSubnets", "looking for "+use.whose+" subnet", err)
 	}
 	if len(out.Subnets) == 0 {
+		if byZone {
+			return nil, fault.Newf(fault.Usage, "use --prove-subnet", "looking for %s subnet: zone %s has no default subnet", use.whose, zone)
+		}
 		if asked != "" {
 			return nil, fault.Newf(fault.Usage, "correct "+use.flag+": it must be in this region and account", "looking for %s subnet: there is no %s", use.whose, asked)
 		}

@@ -87,7 +87,9 @@ func (w World) resolveProof(ctx context.Context, in Inputs, builder network) (*P
 	return at, nil
 }
 
-// groupSubnets are the subnets that an Auto Scaling group launches into.
+// groupSubnets are the subnets that an Auto Scaling group launches into: those
+// that it names, or, of a group that names zones alone, the default ones there
+// (AvailabilityZones of CreateAutoScalingGroup).
 func (w World) groupSubnets(ctx context.Context, name string) ([]string, error) {
 	out, err := w.Groups.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
 	if err != nil {
@@ -96,9 +98,15 @@ func (w World) groupSubnets(ctx context.Context, name string) ([]string, error) 
 	if len(out.AutoScalingGroups) == 0 {
 		return nil, fault.Newf(fault.Usage, "correct --prove-group (prove.group): it must be in this region and account", "looking for Auto Scaling group %q: there is none", name)
 	}
-	subnets := strings.FieldsFunc(aws.ToString(out.AutoScalingGroups[0].VPCZoneIdentifier), func(r rune) bool { return r == ',' || r == ' ' })
+	group := out.AutoScalingGroups[0]
+	subnets := strings.FieldsFunc(aws.ToString(group.VPCZoneIdentifier), func(r rune) bool { return r == ',' || r == ' ' })
 	if len(subnets) == 0 {
-		return nil, fault.Newf(fault.Usage, "use --prove-subnet", "looking at Auto Scaling group %s: it names no subnets", name)
+		for _, zone := range group.AvailabilityZones {
+			subnets = append(subnets, inZone+zone)
+		}
+	}
+	if len(subnets) == 0 {
+		return nil, fault.Newf(fault.Usage, "use --prove-subnet", "looking at Auto Scaling group %s: it names neither subnets nor zones", name)
 	}
 	return subnets, nil
 }

@@ -13,13 +13,16 @@ import (
 	"bakehouse/internal/fault"
 )
 
-// fakeGroups is group name → VPCZoneIdentifier.
+// fakeGroups is group name → VPCZoneIdentifier, or zones after "in ".
 type fakeGroups map[string]string
 
 func (g fakeGroups) DescribeAutoScalingGroups(_ context.Context, in *autoscaling.DescribeAutoScalingGroupsInput, _ ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error) {
 	out := &autoscaling.DescribeAutoScalingGroupsOutput{}
 	if subnets, ok := g[in.AutoScalingGroupNames[0]]; ok {
 		out.AutoScalingGroups = []types.AutoScalingGroup{{VPCZoneIdentifier: aws.String(subnets)}}
+		if zones, ok := strings.CutPrefix(subnets, "in "); ok {
+			out.AutoScalingGroups[0] = types.AutoScalingGroup{AvailabilityZones: strings.Fields(zones)}
+		}
 	}
 	return out, nil
 }
@@ -28,11 +31,12 @@ func TestAnImageIsProvenInTheGroupsSubnets(t *testing.T) {
 	t.Parallel()
 	for name, wish := range map[string]func(*ProveInputs){
 		"group":  func(in *ProveInputs) { in.Group = "web" },
+		"zones":  func(in *ProveInputs) { in.Group = "zoned" },
 		"id":     func(in *ProveInputs) { in.Subnets = []string{"subnet-2"} },
 		"by tag": func(in *ProveInputs) { in.Subnets = []string{"tag:tier=build"} },
 	} {
 		f := newProving(t, up)
-		f.Groups = fakeGroups{"web": "subnet-2,subnet-1"}
+		f.Groups = fakeGroups{"web": "subnet-2,subnet-1", "zoned": "in b a"}
 		wish(&f.in.Prove)
 		p := f.plan(t)
 		if p.ProveAt == nil || p.ProveAt.Placements[0].Subnet != map[string]string{"by tag": "subnet-1"}[name] && p.ProveAt.Placements[0].Subnet != "subnet-2" ||
@@ -76,14 +80,15 @@ func TestPlacesOfProofsThatCannotWorkAreRefused(t *testing.T) {
 		`--prove-subnet "1"`:             func(f *fakes) { f.in.Prove.Subnets = []string{"1"} },
 		"is no name of an Auto Scaling":  func(f *fakes) { f.in.Prove.Group = "a:b" },
 		`group "nosuch": there is none`:  func(f *fakes) { f.in.Prove.Group = "nosuch" },
-		"it names no subnets":            func(f *fakes) { f.in.Prove.Group = "empty" },
+		"neither subnets nor zones":      func(f *fakes) { f.in.Prove.Group = "empty" },
+		"zone z has no default subnet":   func(f *fakes) { f.in.Prove.Group = "far" },
 		"there is no subnet-9":           func(f *fakes) { f.in.Prove.Subnets = []string{"subnet-9"} },
 		"SSH comes through is in vpc-1":  func(f *fakes) { f.in.Prove.Subnets = []string{"subnet-3"} },
 		"subnet-1 is in vpc-1, subnet-3": func(f *fakes) { f.in.Prove.Subnets = []string{"subnet-1", "subnet-3"} },
 		"or a channel or subnet for":     func(f *fakes) { f.in.Prove.Skip, f.in.Prove.Channel, f.in.Prove.Group = true, "", "web" },
 	} {
 		f := newProving(t, up)
-		f.Groups = fakeGroups{"web": "subnet-1", "empty": ""}
+		f.Groups = fakeGroups{"web": "subnet-1", "empty": "", "far": "in a z"}
 		spoil(f)
 		refusedWith(t, f, fault.Usage, want)
 	}
