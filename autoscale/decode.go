@@ -1,20 +1,18 @@
 package autoscale
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
 	"bakehouse/internal/fault"
 	"bakehouse/internal/nearest"
+	"bakehouse/internal/yamltree"
 )
 
 // decoder reads a syntax tree into structs and remembers where each value
@@ -33,57 +31,11 @@ type positions map[string]*token.Token
 // scalarSetter is a type with a short form in one word.
 type scalarSetter interface{ setScalar(string) error }
 
-// root parses one document to its top node; nil for an empty file.
-func (d *decoder) root(b []byte) (ast.Node, error) {
-	tree, err := parser.ParseBytes(b, 0)
-	if err != nil {
-		var e yaml.Error
-		if errors.As(err, &e) {
-			text := strings.Join(strings.Fields(e.GetMessage()), " ")
-			return nil, d.errorf(e.GetToken(), yamlHint(text), "%s", text)
-		}
-		return nil, fault.Newf(fault.Usage, "", "%s: %w", d.file, err)
-	}
-	var top ast.Node
-	for _, doc := range tree.Docs {
-		if doc.Body == nil {
-			continue
-		}
-		if top != nil {
-			return nil, d.errorf(doc.Body.GetToken(), "keep one document", "a second YAML document")
-		}
-		top = doc.Body
-	}
-	return top, nil
-}
-
-// yamlHint says what is most likely behind a message of the YAML library.
-func yamlHint(text string) string {
-	for part, hint := range map[string]string{
-		"invalid header option":        "put quotes around a value that begins with > or |",
-		"cannot start any token":       "YAML takes spaces for indentation, not tabs",
-		"mapping value is not allowed": "put quotes around a value with a colon and a space in it",
-	} {
-		if strings.Contains(text, part) {
-			return hint
-		}
-	}
-	return "correct the YAML there, and check the indentation of the lines around it"
-}
-
 func (d *decoder) errorf(t *token.Token, next, format string, args ...any) error {
 	if next == "" {
 		next = "correct the file there; autoscalectl validate checks it without asking AWS"
 	}
-	return fault.Newf(fault.Usage, next, "%s: %s", d.place(t), fmt.Sprintf(format, args...))
-}
-
-// place is file, line and column of t, or the file alone.
-func (d *decoder) place(t *token.Token) string {
-	if t == nil || t.Position == nil {
-		return d.file
-	}
-	return fmt.Sprintf("%s:%d:%d", d.file, t.Position.Line, t.Position.Column)
+	return yamltree.Errorf(d.file, t, next, format, args...)
 }
 
 // wrong is errorf at the value of path, or at the nearest section above it.
@@ -116,18 +68,13 @@ func (d *decoder) standing(path string) []string {
 
 // pairs returns the entries of a section; no key may stand twice.
 func (d *decoder) pairs(n ast.Node, path string) ([]*ast.MappingValueNode, error) {
-	var pairs []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		pairs = n.Values
-	case *ast.MappingValueNode: // how the parser gives a single pair
-		pairs = []*ast.MappingValueNode{n}
-	default:
-		return nil, d.errorf(n.GetToken(), "indent KEY: VALUE lines below it", "%s: expected a section, got a %s", orFile(path), kindOf(n))
+	pairs, ok := yamltree.Pairs(n)
+	if !ok {
+		return nil, d.errorf(n.GetToken(), "indent KEY: VALUE lines below it", "%s: expected a section, got a %s", orFile(path), yamltree.Kind(n))
 	}
 	seen := map[string]bool{}
 	for _, p := range pairs {
-		key, ok := scalar(p.Key)
+		key, ok := yamltree.Scalar(p.Key)
 		if !ok || p.Key.IsMergeKey() {
 			return nil, d.errorf(p.Key.GetToken(), "write the keys out", "a key must be plain text")
 		}
@@ -150,7 +97,7 @@ func (d *decoder) value(n ast.Node, into reflect.Value, path string) error {
 		return d.value(n, into.Elem(), path)
 	}
 	if set, ok := into.Addr().Interface().(scalarSetter); ok {
-		if text, plain := scalar(n); plain {
+		if text, plain := yamltree.Scalar(n); plain {
 			if err := set.setScalar(text); err != nil {
 				return d.errorf(n.GetToken(), fault.NextOf(err), "%s: %v", path, err)
 			}
@@ -175,7 +122,7 @@ func (d *decoder) section(n ast.Node, into reflect.Value, path string) error {
 	}
 	known := keysOf(into.Type())
 	for _, p := range pairs {
-		key, _ := scalar(p.Key)
+		key, _ := yamltree.Scalar(p.Key)
 		i := indexOf(known, key)
 		if i < 0 {
 			return d.unknown(p.Key.GetToken(), key, path, known)
@@ -194,7 +141,7 @@ func (d *decoder) mapping(n ast.Node, into reflect.Value, path string) error {
 	}
 	into.Set(reflect.MakeMap(into.Type()))
 	for _, p := range pairs {
-		key, _ := scalar(p.Key)
+		key, _ := yamltree.Scalar(p.Key)
 		elem := reflect.New(into.Type().Elem()).Elem()
 		if err := d.value(p.Value, elem, join(path, key)); err != nil {
 			return err
@@ -207,7 +154,7 @@ func (d *decoder) mapping(n ast.Node, into reflect.Value, path string) error {
 func (d *decoder) list(n ast.Node, into reflect.Value, path string) error {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		return d.errorf(n.GetToken(), "write [A, B]", "%s: expected a list, got a %s", path, kindOf(n))
+		return d.errorf(n.GetToken(), "write [A, B]", "%s: expected a list, got a %s", path, yamltree.Kind(n))
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(seq.Values), len(seq.Values)))
 	for i, v := range seq.Values {
@@ -223,7 +170,7 @@ func (d *decoder) list(n ast.Node, into reflect.Value, path string) error {
 // plain reads a number, a truth value or text. Text takes numbers as they are
 // written: an account id or a version needs no quotes.
 func (d *decoder) plain(n ast.Node, into reflect.Value, path string) error {
-	text, ok := scalar(n)
+	text, ok := yamltree.Scalar(n)
 	var err error
 	want := "text"
 	switch into.Kind() {
@@ -253,7 +200,7 @@ func (d *decoder) plain(n ast.Node, into reflect.Value, path string) error {
 	}
 	if !ok || err != nil {
 		next := ""
-		if kindOf(n) == "section" { // [a:b] is read as one
+		if yamltree.Kind(n) == "section" { // [a:b] is read as one
 			next = "a text with a colon needs quotes there"
 		}
 		return d.errorf(n.GetToken(), next, "%s: expected %s, got %s", path, want, shown(n, text))
@@ -301,34 +248,9 @@ func orFile(path string) string {
 	return path
 }
 
-// scalar returns a plain value as it is written.
-func scalar(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
 func shown(n ast.Node, text string) string {
-	if _, plain := scalar(n); plain {
+	if _, plain := yamltree.Scalar(n); plain {
 		return strconv.Quote(text)
 	}
-	return "a " + kindOf(n)
-}
-
-func kindOf(n ast.Node) string {
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "section"
-	case *ast.SequenceNode:
-		return "list"
-	case *ast.AnchorNode, *ast.AliasNode:
-		return "YAML anchor or alias (write the value out)"
-	}
-	return "single value"
+	return "a " + yamltree.Kind(n)
 }

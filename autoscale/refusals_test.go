@@ -89,7 +89,7 @@ func TestTheNextStepOfAFirstFile(t *testing.T) {
 		{head + "capacity: {desired: 'initial: 2'}", `expected initial:N or enforce:N, got "initial: 2"`, "without a space"},
 		{head + "capacity: {min: 1}\n   network: {}", "value is not allowed in this context", "check the indentation"},
 		{head + "policies: {up: {type: ChangeInCapacity, adjustment: 1}}\n    alarms:\n      a: {comparison: >, threshold: 1}", "invalid header option", "put quotes around a value that begins with > or |"},
-		{head + "capacity:\n\tmin: 1", "cannot start any token", "YAML takes spaces for indentation, not tabs"},
+		{head + "capacity:\n\tmin: 1", "found character TAB (indent with spaces)", "YAML takes spaces for indentation, not tabs"},
 		{head + "launch:\n      key: ops: x", "mapping value is not allowed in this context", "put quotes around a value with a colon and a space in it"},
 		{head + "schedules: {s: {cron: 0 8 * * MON-FRY, min: 1}}", `cannot read "MON-FRY": expected 0 to 7 or SUN to SAT`, ""},
 		{head + "schedules: {s: {cron: 0 8 * 13 *, min: 1}}", `cannot read "13": expected 1 to 12 or JAN to DEC`, ""},

@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"bakehouse/internal/fault"
+	"bakehouse/internal/yamltree"
 )
 
 // Spec is what a file asks for, whichever format it was written in.
@@ -59,7 +60,7 @@ func (d *decoder) versionless(pairs []*ast.MappingValueNode) error {
 		return d.errorf(p.Key.GetToken(), "begin the file with version: 2", "%s is a key of version 2, and a file without a version is one of 2013", join(path, key))
 	}
 	for _, p := range pairs {
-		key, _ := scalar(p.Key)
+		key, _ := yamltree.Scalar(p.Key)
 		if err := newer("", key, p, reflect.TypeFor[fileV2](), reflect.TypeFor[file2013]()); err != nil {
 			return err
 		}
@@ -68,10 +69,10 @@ func (d *decoder) versionless(pairs []*ast.MappingValueNode) error {
 		}
 		groups, _ := d.pairs(p.Value, key) // what is no section is told as such elsewhere
 		for _, g := range groups {
-			name, _ := scalar(g.Key)
+			name, _ := yamltree.Scalar(g.Key)
 			parts, _ := d.pairs(g.Value, key+"."+name)
 			for _, part := range parts {
-				word, _ := scalar(part.Key)
+				word, _ := yamltree.Scalar(part.Key)
 				if err := newer(key+"."+name, word, part, reflect.TypeFor[Group](), reflect.TypeFor[group2013]()); err != nil {
 					return err
 				}
@@ -83,7 +84,7 @@ func (d *decoder) versionless(pairs []*ast.MappingValueNode) error {
 
 func parse(file string, b []byte) (Spec, *decoder, error) {
 	d := &decoder{file: file, at: positions{}, under: map[string][]string{}}
-	root, err := d.root(b)
+	root, err := yamltree.Parse(file, b)
 	if err != nil {
 		return Spec{}, d, err
 	}
@@ -96,7 +97,7 @@ func parse(file string, b []byte) (Spec, *decoder, error) {
 	}
 	var form interface{ spec(*decoder) (Spec, error) } = &file2013{}
 	for _, p := range pairs {
-		if key, _ := scalar(p.Key); key == "version" {
+		if key, _ := yamltree.Scalar(p.Key); key == "version" {
 			form = &fileV2{}
 		}
 	}
@@ -143,7 +144,7 @@ func ParseFiles(files []File) ([]Spec, error) {
 			if other, twice := places[id]; twice {
 				return nil, d.errorf(at, "keep one of the two", "group %s of region %s stands in %s, too", name, s.Region, other)
 			}
-			places[id] = d.place(at)
+			places[id] = yamltree.Place(d.file, at)
 		}
 		all = append(all, s)
 	}

@@ -35,7 +35,7 @@ var rooms = []room{
 	{"deploy", []string{"release", "internal/chefapi", "internal/host"},
 		"deploy publishes releases and reaches hosts; it never bakes"},
 	{"reap", []string{"internal/chefapi"}, "reap compares two lists"},
-	{"autoscale", []string{"bake/ami", "internal/nearest"}, "autoscale speaks only to AWS, and reads on images the noun that a bake leaves there"},
+	{"autoscale", []string{"bake/ami", "internal/nearest", "internal/yamltree"}, "autoscale speaks only to AWS, and reads on images the noun that a bake leaves there"},
 	{"autoscale/scaling", nil, "a model of AWS's scaling rules: arithmetic that knows neither files nor clocks"},
 	{"autoscale/simulate", []string{"autoscale"}, "plays the product's own decisions against a model; it needs the room above, which must not need it"},
 	{"release", nil, "release is a noun: what deploy writes and agent reads"},
@@ -56,7 +56,8 @@ var rooms = []room{
 	{"internal/awscfg", nil, "one aws.Config, for cmd and test"},
 	{"internal/chefrepo", nil, "reads a chef-repo from disk"},
 	{"internal/chefapi", []string{"internal/chefrepo"}, "the only importer of go-chef"},
-	{"internal/config", []string{"internal/nearest"}, "bakehouse.yaml, read by cmd alone"},
+	{"internal/config", []string{"internal/nearest", "internal/yamltree"}, "bakehouse.yaml, read by cmd alone"},
+	{"internal/yamltree", nil, "how both strict readers of YAML walk it and say where they are; it knows no keys"},
 	{"internal/nearest", nil, "what a mistyped word was meant to be, for whoever reads a file strictly"},
 	{"internal/events", nil, "a queue that says when to look, for the commands that look again and again; it knows nothing of what for"},
 	{"internal/host", nil, "reaches a machine and knows nothing of what for"},
@@ -80,7 +81,7 @@ var outside = []struct {
 	{"golang.org/x/crypto/ssh", []string{"internal/host", "bake", "test"}, "SSH is reached through internal/host; bake only makes keys"},
 	{"github.com/aws/smithy-go", []string{"internal/awserr", "internal/awscfg", "test", "cmd"}, "AWS error codes are known in one place"},
 	{"github.com/aws/aws-sdk-go-v2/config", []string{"internal/awscfg", "test"}, "one place makes the aws.Config"},
-	{"github.com/goccy/go-yaml", []string{"internal/config", "bake", "autoscale", "test"}, "configuration is parsed strictly in one place; bake renders user-data"},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/yamltree", "bake", "autoscale", "test"}, "configuration is parsed strictly in one place; bake renders user-data"},
 }
 
 // goPackage is what this suite reads of `go list -json`.

@@ -1,21 +1,17 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
-	"bakehouse/internal/fault"
 	"bakehouse/internal/nearest"
+	"bakehouse/internal/yamltree"
 )
 
 // reader walks the syntax tree of one file. It does the decoder's work
@@ -27,57 +23,29 @@ type reader struct {
 }
 
 func parse(file string, b []byte, into *Config) error {
-	r := reader{file, checks(), into.Where}
-	tree, err := parser.ParseBytes(b, 0)
-	if err != nil {
-		return r.syntax(err)
+	top, err := yamltree.Parse(file, b)
+	if err != nil || top == nil {
+		return err
 	}
-	for i, doc := range tree.Docs {
-		if i > 0 && doc.Body != nil {
-			return r.errorf(doc.Body.GetToken(), "keep one document", "a second YAML document")
-		}
-		if doc.Body == nil {
-			continue
-		}
-		if err := r.section(doc.Body, reflect.ValueOf(into).Elem(), ""); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// syntax reduces the parser's error, which quotes the source, to one line.
-func (r reader) syntax(err error) error {
-	var e yaml.Error
-	if errors.As(err, &e) {
-		text := strings.ReplaceAll(e.GetMessage(), "'\t'", "TAB (indent with spaces)")
-		return r.errorf(e.GetToken(), "correct the YAML there", "%s", strings.Join(strings.Fields(text), " "))
-	}
-	return fault.Newf(fault.Usage, "", "%s: %s", r.file, strings.Join(strings.Fields(err.Error()), " "))
+	return reader{file, checks(), into.Where}.section(top, reflect.ValueOf(into).Elem(), "")
 }
 
 func (r reader) errorf(t *token.Token, next, format string, args ...any) error {
-	return fault.Newf(fault.Usage, next, "%s: %s", r.position(t), fmt.Sprintf(format, args...))
+	return yamltree.Errorf(r.file, t, next, format, args...)
 }
 
-func (r reader) position(t *token.Token) string {
-	if t == nil || t.Position == nil {
-		return r.file
-	}
-	return fmt.Sprintf("%s:%d:%d", r.file, t.Position.Line, t.Position.Column)
-}
+func (r reader) position(t *token.Token) string { return yamltree.Place(r.file, t) }
 
 // entries returns a mapping's pairs; an empty value is an empty mapping.
 func (r reader) entries(n ast.Node, path string) ([]*ast.MappingValueNode, error) {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		return n.Values, nil
-	case *ast.MappingValueNode: // how the parser gives a single pair
-		return []*ast.MappingValueNode{n}, nil
+	if pairs, ok := yamltree.Pairs(n); ok {
+		return pairs, nil
+	}
+	switch n.(type) {
 	case *ast.NullNode, *ast.CommentGroupNode:
 		return nil, nil
 	}
-	return nil, r.errorf(n.GetToken(), "indent KEY: VALUE lines below it", "%s: expected a section, got a %s", named(path), kind(n))
+	return nil, r.errorf(n.GetToken(), "indent KEY: VALUE lines below it", "%s: expected a section, got a %s", named(path), yamltree.Kind(n))
 }
 
 func named(path string) string {
@@ -129,7 +97,7 @@ func (r reader) key(pair *ast.MappingValueNode) (string, error) {
 	if pair.Key.IsMergeKey() {
 		return "", r.errorf(pair.Key.GetToken(), "write the keys out", "merge keys are not supported")
 	}
-	text, ok := scalar(pair.Key)
+	text, ok := yamltree.Scalar(pair.Key)
 	if !ok {
 		return "", r.errorf(pair.Key.GetToken(), "", "a key must be plain text")
 	}
@@ -206,8 +174,8 @@ func (r reader) pair(pair *ast.MappingValueNode, key string, elem reflect.Value,
 	text := ""
 	if _, null := pair.Value.(*ast.NullNode); !null {
 		var ok bool
-		if text, ok = scalar(pair.Value); !ok {
-			return r.errorf(pair.Value.GetToken(), "", "%s: expected text, got a %s", join(path, key), kind(pair.Value))
+		if text, ok = yamltree.Scalar(pair.Value); !ok {
+			return r.errorf(pair.Value.GetToken(), "", "%s: expected text, got a %s", join(path, key), yamltree.Kind(pair.Value))
 		}
 	}
 	if c := r.checks[f.Tag.Get("is")]; c.bad(key + "=" + text) {
@@ -220,11 +188,11 @@ func (r reader) pair(pair *ast.MappingValueNode, key string, elem reflect.Value,
 
 func (r reader) list(n ast.Node, into reflect.Value, f reflect.StructField, path string) error {
 	seq, ok := n.(*ast.SequenceNode)
-	if _, plain := scalar(n); plain && f.Tag.Get("one") != "" {
+	if _, plain := yamltree.Scalar(n); plain && f.Tag.Get("one") != "" {
 		seq, ok = &ast.SequenceNode{Values: []ast.Node{n}}, true
 	}
 	if !ok {
-		return r.errorf(n.GetToken(), "write "+last(path)+": [A, B]", "%s: expected a list, got a %s", path, kind(n))
+		return r.errorf(n.GetToken(), "write "+last(path)+": [A, B]", "%s: expected a list, got a %s", path, yamltree.Kind(n))
 	}
 	for i, v := range seq.Values {
 		at := path
@@ -245,9 +213,9 @@ func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:]
 // checked returns a scalar's text if it passes the check that is named.
 func (r reader) checked(n ast.Node, is, path string) (string, error) {
 	c := r.checks[is]
-	text, ok := scalar(n)
+	text, ok := yamltree.Scalar(n)
 	if !ok {
-		return "", r.errorf(n.GetToken(), "", "%s: expected %s, got a %s", path, c.what, kind(n))
+		return "", r.errorf(n.GetToken(), "", "%s: expected %s, got a %s", path, c.what, yamltree.Kind(n))
 	}
 	if !c.bad(text) {
 		return text, nil
@@ -285,32 +253,4 @@ func (r reader) set(into reflect.Value, text string) error {
 	}
 	into.SetString(text)
 	return nil
-}
-
-// scalar returns a plain value as it is written: a port or a version in a map
-// of strings needs no quotes.
-func scalar(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
-func kind(n ast.Node) string {
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "section"
-	case *ast.SequenceNode:
-		return "list"
-	case *ast.AnchorNode, *ast.AliasNode:
-		return "YAML anchor or alias (write the value out)"
-	case *ast.TagNode:
-		return "YAML tag"
-	}
-	return "single value"
 }
