@@ -174,10 +174,22 @@ func (x *swap) isOn(build string) {
 
 // rollout runs deployctl on the group, by instance refresh.
 func (x *swap) rollout(started func(*os.Process), live *watcher, args ...string) (story.Outcome, refreshed) {
+	x.pulled.t.Helper()
+	return x.runs(started, live, append([]string{"--channel", x.channel, "--environment", "_default", "--query", "bakehouse_group:" + x.channel,
+		"--engine", "refresh", "--wave", "50%"}, args...)...)
+}
+
+// resume goes on with a rollout by the next step that Ctrl-C prints, and no more.
+func (x *swap) resume(id string, args ...string) (story.Outcome, refreshed) {
+	x.pulled.t.Helper()
+	return x.runs(nil, nil, append([]string{"--resume", id}, args...)...)
+}
+
+// runs runs deployctl rollout, reads its report and wants the lease back.
+func (x *swap) runs(started func(*os.Process), live *watcher, args ...string) (story.Outcome, refreshed) {
 	t := x.pulled.t
 	t.Helper()
-	tool := story.Tool{Name: "deployctl", Started: started, Args: append([]string{"rollout", "--config", s.world.Config, "--app", "web", "--channel", x.channel,
-		"--environment", "_default", "--query", "bakehouse_group:" + x.channel, "--engine", "refresh", "--wave", "50%", "-o", "json"}, args...)}
+	tool := story.Tool{Name: "deployctl", Started: started, Args: append([]string{"rollout", "--config", s.world.Config, "--app", "web", "-o", "json"}, args...)}
 	if live != nil {
 		tool.Live = live
 	}
@@ -331,7 +343,7 @@ func (x *swap) aborted() {
 	t := x.pulled.t
 	t.Helper()
 	begun := x.signalled(os.Interrupt, 130, "Checkpoint of 50", pushed(t, "swap-3", false), "--canary", "50%", "--pause", "30m")
-	o, r := x.rollout(nil, nil, "--resume", begun.ID, "--abort")
+	o, r := x.resume(begun.ID, "--abort")
 	x.wentBack(o, r, "stopped by ", astypes.InstanceRefreshStatusSuccessful, astypes.InstanceRefreshStatusCancelled)
 }
 
@@ -342,7 +354,7 @@ func (x *swap) resumed() {
 	t.Helper()
 	good := pushed(t, "swap-4", false)
 	begun := x.signalled(syscall.SIGTERM, 143, "instances to go", good)
-	o, r := x.rollout(nil, nil, "--resume", begun.ID)
+	o, r := x.resume(begun.ID)
 	if o.Code != 0 || r.Phase != "done" || r.ID != begun.ID || r.states()["replaced"] != 2 {
 		t.Errorf("watched again: code %d, %+v\n%s", o.Code, r, o.Stderr)
 	}
