@@ -72,7 +72,6 @@ func TestARefreshGoesBack(t *testing.T) {
 	x := &swap{scaling: newScaling(t), pulled: pulled{t: t, ctx: deadline(t, 15*time.Minute), channel: "swap"}}
 	x.first = x.push("swap-1", nil)
 	x.opens()
-	x.comesUp()
 	x.isOn(x.first)
 	x.badBuild()
 	x.badImage()
@@ -110,30 +109,6 @@ func (x *swap) opens() {
 	}
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// comesUp waits for the first boots, however long this machine takes for them.
-func (x *swap) comesUp() {
-	t := x.pulled.t
-	t.Helper()
-	if err := story.Until(x.ctx, 200*time.Millisecond, func() error {
-		g, err := x.scaling.group(x.ctx, x.channel)
-		if err != nil || g == nil {
-			return errors.Join(err, errors.New("there is no group"))
-		}
-		up := 0
-		for _, i := range g.Instances {
-			if i.LifecycleState == astypes.LifecycleStateInService {
-				up++
-			}
-		}
-		if up != 2 {
-			return fmt.Errorf("%d instances are in service", up)
-		}
-		return nil
-	}); err != nil {
-		t.Fatalf("%v\n%s", err, x.activities(x.channel))
 	}
 }
 
