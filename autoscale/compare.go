@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -113,11 +114,34 @@ func items(path string, v reflect.Value) string {
 		out = append(out, one(path, v.Index(i)))
 	}
 	if !ordered(path) {
-		slices.Sort(out)
+		slices.SortFunc(out, natural)
 		out = slices.Compact(out)
 	}
 	return strings.Join(out, ", ")
 }
+
+// natural orders texts with numbers in them as people do: 9 before 10.
+func natural(a, b string) int {
+	for a != "" && b != "" {
+		x, y := digits(a), digits(b)
+		if x == "" || y == "" {
+			if a[0] != b[0] {
+				return int(a[0]) - int(b[0])
+			}
+			a, b = a[1:], b[1:]
+			continue
+		}
+		m, n := strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+		if c := cmp.Or(len(m)-len(n), strings.Compare(m, n), len(x)-len(y)); c != 0 {
+			return c
+		}
+		a, b = a[len(x):], b[len(y):]
+	}
+	return len(a) - len(b)
+}
+
+// digits is the number that text begins with; "" when it begins with none.
+func digits(text string) string { return text[:len(text)-len(strings.TrimLeft(text, "0123456789"))] }
 
 // one writes a whole value of a list or a map in one line.
 func one(path string, v reflect.Value) string {

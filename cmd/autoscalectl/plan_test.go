@@ -45,6 +45,25 @@ func TestThePlanCountsWhatItDoes(t *testing.T) {
 	}
 }
 
+func TestLongListsStandLineByLine(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	const steps = "up: {type: ChangeInCapacity, steps: [{from: 0, to: 10, adjustment: 1}, {from: 10, to: 20, adjustment: 2}, {from: 20, adjustment: 3}]}"
+	d.change("up: {type: ChangeInCapacity, adjustment: 1}", steps)
+	out := d.want(0, "", "plan", "FILE")
+	if want := "      policies.up.steps:\n        + {adjustment:1 from:0 to:10}\n        + {adjustment:2 from:10 to:20}\n        + {adjustment:3 from:20}\n"; !strings.Contains(out, want) {
+		t.Errorf("the steps are not shown as\n%sbut\n%s", want, out)
+	}
+	d.want(0, "", "apply", "--yes", "FILE")
+	d.change("adjustment: 2}", "adjustment: 5}")
+	out = d.want(0, "", "plan", "FILE")
+	if want := "        - {adjustment:2 from:10 to:20}\n"; !strings.Contains(out, want) || !strings.Contains(out, "+ {adjustment:5 from:10 to:20}\n") || strings.Contains(out, "+ {adjustment:1") {
+		t.Errorf("one step that changes is shown as\n%s", out)
+	}
+	d.change("steps: [{from: 0, to: 10, adjustment: 1}, {from: 10, to: 20, adjustment: 5}, {from: 20, adjustment: 3}]", "steps: [{from: 0, adjustment: 1}]")
+	d.want(0, "- {adjustment:2 from:10 to:20}", "plan", "FILE")
+}
+
 func TestColoursAreForTerminals(t *testing.T) {
 	t.Parallel()
 	const green = "\x1b[32m+ create group\x1b[0m"

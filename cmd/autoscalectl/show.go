@@ -107,6 +107,9 @@ func showField(b *strings.Builder, p painter, s string, f autoscale.Field) {
 	if f.Note != "" {
 		defer fmt.Fprintf(b, "        %s\n", p.in(dim, f.Note))
 	}
+	if len(f.Path)+len(f.Before)+len(f.After) > widest {
+		f.Before, f.After = oneEach(f.Before), oneEach(f.After)
+	}
 	if !strings.Contains(f.Before+f.After, "\n") {
 		if s != "~" && (f.Before == "" || f.After == "") {
 			fmt.Fprintf(b, "      %s: %s\n", f.Path, p.in(signColor(s), f.Before+f.After))
@@ -121,6 +124,13 @@ func showField(b *strings.Builder, p painter, s string, f autoscale.Field) {
 		fmt.Fprintf(b, "        %s\n", p.in(map[string]color{"+": green, "-": red, "…": dim}[l.mark], line))
 	}
 }
+
+// widest is how long a field may be to stand in one line: with its margin, on
+// a terminal of 80 columns.
+const widest = 70
+
+// oneEach gives each section of a list a line of its own.
+func oneEach(list string) string { return strings.ReplaceAll(list, "}, {", "}\n{") }
 
 func orNone(s string) string {
 	if s == "" {
