@@ -3,6 +3,7 @@ package cliapp
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -35,10 +37,13 @@ func TestHelper(*testing.T) {
 	}))
 }
 
-// start starts the helper by way of argv and reads its first line.
+// start starts the helper by way of argv and reads its first line. One that does
+// not end is killed, so that the test says so.
 func start(t *testing.T, stderr *bytes.Buffer, argv ...string) (*exec.Cmd, io.ReadCloser) {
 	t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "CLIAPP_HELPER=1")
 	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()

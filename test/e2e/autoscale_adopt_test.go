@@ -110,7 +110,7 @@ func (x *scaling) made(ctx context.Context, group string) (names []string) {
 	for _, p := range policies.ScalingPolicies {
 		names = append(names, aws.ToString(p.PolicyName))
 	}
-	alarms, err := x.alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{})
+	alarms, err := x.alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String(group + "|")})
 	if err != nil {
 		x.t.Fatal(err)
 	}
