@@ -9,30 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"bakehouse/test/jsonschema"
 )
-
-func compiledSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	text, err := Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("autoscale.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("autoscale.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 func TestThePublishedSchemaIsCurrent(t *testing.T) {
 	t.Parallel()
@@ -44,16 +22,6 @@ func TestThePublishedSchemaIsCurrent(t *testing.T) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("docs/autoscale.schema.json is not what the code says (%v); write it anew: autoscalectl schema >docs/autoscale.schema.json", err)
 	}
-}
-
-// admits says what the schema has against YAML text.
-func admits(t *testing.T, s *jsonschema.Schema, text string) error {
-	t.Helper()
-	var v any
-	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	return s.Validate(v)
 }
 
 // samples are all files of this kind in the documentation and the tests.
@@ -91,7 +59,7 @@ func sampleFiles(t *testing.T) map[string]string {
 
 func TestTheSchemaAdmitsEverySample(t *testing.T) {
 	t.Parallel()
-	s := compiledSchema(t)
+	s := jsonschema.Compile(t, Schema)
 	all := sampleFiles(t)
 	if len(all) < 6 {
 		t.Errorf("only %d samples are found", len(all))
@@ -100,7 +68,7 @@ func TestTheSchemaAdmitsEverySample(t *testing.T) {
 		if _, err := Parse(name, []byte(text)); err != nil {
 			t.Errorf("the reader refuses %v", err)
 		}
-		if err := admits(t, s, text); err != nil {
+		if err := s.Admits(text); err != nil {
 			t.Errorf("the schema refuses %s: %v", name, err)
 		}
 	}
@@ -108,7 +76,7 @@ func TestTheSchemaAdmitsEverySample(t *testing.T) {
 
 func TestTheSchemaRefusesWhatTheReaderRefuses(t *testing.T) {
 	t.Parallel()
-	s := compiledSchema(t)
+	s := jsonschema.Compile(t, Schema)
 	group := func(text string) string { return "version: 2\nregion: us-east-1\ngroups: {web: {" + text + "}}\n" }
 	for _, text := range []string{
 		group("capacity: {mim: 1}"), group("capacity: {min: one}"), group("capacity: {min: 1.5}"), group("capacity: {desired: 3}"), group("capacity: [1]"),
@@ -117,7 +85,7 @@ func TestTheSchemaRefusesWhatTheReaderRefuses(t *testing.T) {
 		group("tags: {a: {valu: b}}"), group("hooks: {h: {on: lunching}}"), "version: 3\nregion: us-east-1\ngroups: {web: {}}\n", "region: us-east-1\ngroups: {web: {minsize: 1}}\n",
 		"version: 2\nregion: us-east-1\nuser_data: x\ngroups: {web: {}}\n", "version: 2\ngroups: {web: {}}\n", "version: 2\nregion: us-east-1\ngroups: {'a|b': {}}\n",
 	} {
-		if admits(t, s, text) == nil {
+		if s.Admits(text) == nil {
 			t.Errorf("the schema admits %s", text)
 		}
 		if _, err := Parse("autoscale.yaml", []byte(text)); err == nil {

@@ -179,7 +179,8 @@ func (s *Session) send(ctx context.Context, from packageFile, path string, mode 
 	return guestFault(fault.Check, "copying "+from.path+" to the builder", err, "")
 }
 
-// meter tells how much of a copy has been read, at every full tenth.
+// meter tells how much of a copy has been read, at every full tenth. What is
+// smaller than a MiB is there before anybody has read of it.
 type meter struct {
 	r           io.Reader
 	total, read int64
@@ -191,9 +192,9 @@ type meter struct {
 func (m *meter) Read(b []byte) (int, error) {
 	n, err := m.r.Read(b)
 	m.read += int64(n)
-	if m.total > 0 && m.read*10/m.total > m.told {
+	if m.total >= 1<<20 && m.read*10/m.total > m.told {
 		m.told = m.read * 10 / m.total
-		m.tell("%d of %d MB sent", m.read>>20, m.total>>20)
+		m.tell("%d of %d MiB sent", m.read>>20, m.total>>20)
 	}
 	return n, err
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -225,6 +226,17 @@ func TestGuestScriptsAreShell(t *testing.T) {
 		cmd.Stdin = strings.NewReader(text)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %s", e.Name(), out)
+		}
+	}
+}
+
+func TestACopyIsToldOnlyWhenItTakesAWhile(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int64]string{37 << 10: "", 3 << 20: "3 of 3 MiB sent"} {
+		last := ""
+		m := &meter{r: bytes.NewReader(make([]byte, size)), total: size, tell: func(format string, args ...any) { last = fmt.Sprintf(format, args...) }}
+		if _, err := io.Copy(io.Discard, m); err != nil || last != want {
+			t.Errorf("%d bytes are told as %q (%v), want %q", size, last, err, want)
 		}
 	}
 }

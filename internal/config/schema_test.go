@@ -9,30 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"bakehouse/test/jsonschema"
 )
-
-func compiled(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	text, err := Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("bakehouse.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("bakehouse.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 func TestThePublishedSchemaIsCurrent(t *testing.T) {
 	t.Parallel()
@@ -48,7 +26,7 @@ func TestThePublishedSchemaIsCurrent(t *testing.T) {
 
 func TestTheSchemaAdmitsTheSamples(t *testing.T) {
 	t.Parallel()
-	s := compiled(t)
+	s := jsonschema.Compile(t, Schema)
 	samples := map[string]string{"the test's sample": whole}
 	for _, path := range []string{"../../docs/configuration.md", "../../README.md", "../../test/lab/bakehouse.yaml"} {
 		b, err := os.ReadFile(path)
@@ -63,31 +41,21 @@ func TestTheSchemaAdmitsTheSamples(t *testing.T) {
 		}
 	}
 	for name, text := range samples {
-		if err := valid(t, s, text); err != nil {
+		if err := s.Admits(text); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// valid checks YAML text against the schema.
-func valid(t *testing.T, s *jsonschema.Schema, text string) error {
-	t.Helper()
-	var v any
-	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(v)
-}
-
 func TestTheSchemaRefusesWhatTheReaderRefuses(t *testing.T) {
 	t.Parallel()
-	s := compiled(t)
+	s := jsonschema.Compile(t, Schema)
 	for _, text := range []string{
 		"bakee: {}", "bake: {instance_typ: t3.small}", "bake: {address: pubic}", "bake: {root_volume_gb: 99999}", "bake: {spot: maybe}",
 		"bake: {subnet: vpc-1}", "bake: {subnet: [vpc-1]}", "bake: [a]", "apps: {Web Shop: {}}", "apps: {web: {roles: web}}",
 		"roles: {web: {bake: {timeout: soon}}}", "roles: {web: {region: eu-west-1}}", "bake: {tags: {a: [b]}}",
 	} {
-		if valid(t, s, text) == nil {
+		if s.Admits(text) == nil {
 			t.Errorf("the schema admits %s", text)
 		}
 		if _, _, err := load(t, text); err == nil {
@@ -95,7 +63,7 @@ func TestTheSchemaRefusesWhatTheReaderRefuses(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"bake:", "bake: {subnet: subnet-12345678}", "bake: {tags: {a: 4711, b:}}", "roles: {web: {bake: {spot: true}}}"} {
-		if err := valid(t, s, text); err != nil {
+		if err := s.Admits(text); err != nil {
 			t.Errorf("the schema refuses %s: %v", text, err)
 		}
 	}
