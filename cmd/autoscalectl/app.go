@@ -162,7 +162,7 @@ func (d deps) execute(ctx context.Context, o common, yes bool, p planned) error 
 	if !wanted {
 		return d.result(o, p.plan, nil, nil)
 	}
-	r := d.reporter(o)
+	r := d.Reporter(o.output, d.now)
 	defer r.Close()
 	outcomes, err := p.plan.Apply(ctx, p.world, p.observed, progress{r})
 	if printed := d.result(o, p.plan, outcomes, nil); err == nil {
@@ -185,12 +185,6 @@ func (d deps) agreed(o common, yes bool, p planned) (bool, error) {
 		return false, err
 	}
 	return true, nil
-}
-
-func (d deps) reporter(o common) *ui.Reporter {
-	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[o.output]
-	return ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr) && d.Getenv("TERM") != "dumb", NoColor: d.NoColor(), Now: d.now,
-		Width: func() int { return cliapp.Columns(d.Stderr) }})
 }
 
 // outcome is one change in the result's JSON.

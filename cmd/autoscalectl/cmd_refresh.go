@@ -165,7 +165,7 @@ func (r *refresh) wish() string {
 }
 
 func (r *refresh) run(ctx context.Context) error {
-	report := r.d.reporter(r.t.common)
+	report := r.d.Reporter(r.t.output, r.d.now)
 	defer report.Close()
 	r.note(report)
 	var outcomes []autoscale.Outcome

@@ -99,7 +99,7 @@ func (d deps) executeAll(ctx context.Context, o common, yes bool, b batch) error
 	if !wanted {
 		return d.result(o, whole.plan, nil, nil)
 	}
-	r := d.reporter(o)
+	r := d.Reporter(o.output, d.now)
 	defer r.Close()
 	var outcomes []autoscale.Outcome
 	var failed []error

@@ -13,7 +13,6 @@ import (
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
 	"bakehouse/internal/fault"
-	"bakehouse/internal/ui"
 )
 
 // deps is what the command needs from the world; tests bring their own.
@@ -66,7 +65,7 @@ func (d deps) run(c *cli.Context) error {
 	if o.in.Role == "" { // said before what AWS and Chef need: it is what a newcomer forgets
 		return d.refused(o, fault.Newf(fault.Usage, "add --role NAME; bake-ami --help says more", "nothing to bake: no role is named"))
 	}
-	reporter := d.reporter(o.output)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	w, err := d.world(c.Context, &o)
 	if err != nil {
@@ -135,10 +134,4 @@ func firstOf(errs ...error) error {
 		}
 	}
 	return nil
-}
-
-// reporter prints progress on stderr.
-func (d deps) reporter(output cliapp.Output) *ui.Reporter {
-	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[output]
-	return ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr), NoColor: d.NoColor(), Now: d.now})
 }

@@ -7,13 +7,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/bake"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
+	"bakehouse/internal/ui"
 )
 
 func configCommand(d deps) *cli.Command {
@@ -75,13 +75,13 @@ func (d deps) printConfig(c *cli.Context) error {
 		_, err = d.Stdout.Write(append(b, '\n'))
 		return err
 	}
-	table := tabwriter.NewWriter(d.Stdout, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, s := range all {
 		if s.Value != "" || s.From != "" {
-			fmt.Fprintf(table, "%s\t%s\t%s\n", s.Key, cmp.Or(s.Value, `""`), s.From)
+			rows = append(rows, []string{s.Key, cmp.Or(s.Value, `""`), s.From})
 		}
 	}
-	return table.Flush()
+	return ui.Table(d.Stdout, rows)
 }
 
 // settings merges the values of the file with the flags that are given.

@@ -31,7 +31,7 @@ func (d deps) explain(c *cli.Context) error {
 		return cliapp.Usagef("explain is about one role at a time, and %d are given", len(o.roles))
 	}
 	o.in.Rebake = true // what would be reused is what is to be compared with
-	reporter := d.reporter(o.output)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	w, err := d.world(c.Context, &o)
 	if err != nil {

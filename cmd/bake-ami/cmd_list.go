@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/bake/ami"
 	"bakehouse/internal/cliapp"
+	"bakehouse/internal/ui"
 )
 
 // listed is an image as list prints it.
@@ -58,14 +58,12 @@ func listText(all []listed) string {
 	if len(all) == 0 {
 		return "no bake's image was found\n"
 	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "IMAGE\tREGION\tROLE\tCREATED\tSTATE\tPROOF\tARCH\tNAME")
+	rows := [][]string{{"IMAGE", "REGION", "ROLE", "CREATED", "STATE", "PROOF", "ARCH", "NAME"}}
 	for _, i := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Region, i.Role, i.Created.UTC().Format(time.RFC3339), i.Standing,
-			cmp.Or(i.Tags[ami.TagProof], "none"), i.Arch, i.Name)
+		rows = append(rows, []string{i.ID, i.Region, i.Role, i.Created.UTC().Format(time.RFC3339), string(i.Standing), cmp.Or(i.Tags[ami.TagProof], "none"), i.Arch, i.Name})
 	}
-	_ = w.Flush() // to a string: it cannot fail
+	var b strings.Builder
+	_ = ui.Table(&b, rows) // to a string: it cannot fail
 	return b.String()
 }
 

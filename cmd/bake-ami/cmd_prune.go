@@ -74,7 +74,7 @@ func (d deps) prune(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	reporter := d.reporter(o.output)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	p := retain.Pruner{Region: k.retain, Clock: k.clock, Say: reporter.Info}
 	plan, err := p.Plan(c.Context, o.regions, policy)

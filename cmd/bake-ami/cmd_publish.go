@@ -57,7 +57,7 @@ func (d deps) publish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	reporter := d.reporter(o.output)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	p := publish.Publisher{Region: k.publish, Clock: k.clock, Say: reporter.Info}
 	plan, err := p.Plan(c.Context, wishes, target)

@@ -36,7 +36,7 @@ func (d deps) resume(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	reporter := d.reporter(o.output)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	w, err := d.world(c.Context, &o)
 	if err != nil {

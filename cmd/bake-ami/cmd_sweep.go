@@ -124,7 +124,7 @@ func (d deps) sweep(c *cli.Context, arguments ...string) error {
 	if err != nil {
 		return err
 	}
-	reporter := d.reporter(o.output)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	s.Reporter, s.StateDir = reporter, o.stateDir
 	if o.bake != "" && !o.dryRun {

@@ -72,7 +72,7 @@ func (d deps) redo(c *cli.Context, o redoOptions) error {
 	if err := o.wishes.Check(distribute.Source{Region: o.in.Region}); err != nil {
 		return err
 	}
-	reporter := d.reporter(o.output)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	w.Reporter, w.StateDir = reporter, o.stateDir
 	ctx, cancel := bake.WithTimeout(c.Context, o.timeout)

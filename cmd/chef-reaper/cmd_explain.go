@@ -8,6 +8,7 @@ import (
 
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 	"bakehouse/reap"
 )
 
@@ -50,7 +51,7 @@ func startExplain(c *cli.Context, d deps) error {
 	if p.LookOnly {
 		rows = append(rows, []string{"but", lookOnly})
 	}
-	return printRows(d.Stdout, rows)
+	return ui.Table(d.Stdout, rows)
 }
 
 func explanation(d reap.Decision) [][]string {

@@ -9,6 +9,7 @@ import (
 
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 	"bakehouse/reap"
 )
 
@@ -46,7 +47,7 @@ func startUndo(c *cli.Context, d deps) error {
 	for _, u := range done {
 		rows = append(rows, []string{u.Name, u.Node, u.Client})
 	}
-	if e := printRows(d.Stdout, rows); e != nil && err == nil {
+	if e := ui.Table(d.Stdout, rows); e != nil && err == nil {
 		err = e
 	}
 	return err
@@ -72,5 +73,5 @@ func listRuns(c *cli.Context, d deps, o options, w world) error {
 		}
 		rows = append(rows, []string{run, fmt.Sprint(len(all)), shown})
 	}
-	return printRows(d.Stdout, rows)
+	return ui.Table(d.Stdout, rows)
 }

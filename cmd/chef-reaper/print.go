@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"bakehouse/internal/ui"
 	"bakehouse/reap"
 )
 
@@ -34,7 +34,7 @@ func printPlan(w io.Writer, p reap.Plan, r reap.Reading, all bool) error {
 		}
 	}
 	if len(rows) > 1 {
-		if err := printRows(w, rows); err != nil {
+		if err := ui.Table(w, rows); err != nil {
 			return err
 		}
 	}
@@ -84,18 +84,6 @@ func printJSON(w io.Writer, v any) error {
 		return fmt.Errorf("rendering result: %w", err)
 	}
 	return write(w, string(b)+"\n")
-}
-
-// printRows aligns columns.
-func printRows(w io.Writer, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t"))
-	}
-	if err := tw.Flush(); err != nil {
-		return fmt.Errorf("printing result: %w", err)
-	}
-	return nil
 }
 
 func write(w io.Writer, text string) error {

@@ -13,7 +13,6 @@ import (
 	"bakehouse/internal/awscfg"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
-	"bakehouse/internal/ui"
 	"bakehouse/release"
 )
 
@@ -133,13 +132,6 @@ func (d deps) publisher(ctx context.Context, o common, progress deploy.Progress)
 		return nil, err
 	}
 	return &deploy.Publisher{S3: client, Bucket: o.bucket, Signer: o.signer, Progress: progress, Now: d.now}, nil
-}
-
-// reporter prints progress on stderr; the caller closes it.
-func (d deps) reporter(o common) *ui.Reporter {
-	mode := map[cliapp.Output]ui.Mode{cliapp.Plain: ui.Plain, cliapp.JSON: ui.JSON}[o.output]
-	return ui.New(ui.Options{Out: d.Stderr, Mode: mode, Terminal: cliapp.IsTerminal(d.Stderr), NoColor: d.NoColor(), Now: d.now,
-		Width: func() int { return cliapp.Columns(d.Stderr) }})
 }
 
 // printJSON prints a command's result.

@@ -8,6 +8,7 @@ import (
 	"bakehouse/deploy"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 	"bakehouse/release"
 )
 
@@ -62,7 +63,7 @@ func runDiff(ctx context.Context, d deps, o diffOptions) error {
 	if o.output == cliapp.JSON {
 		err = printJSON(d.Stdout, c)
 	} else {
-		err = printRows(d.Stdout, diffRows(c))
+		err = ui.Table(d.Stdout, diffRows(c))
 	}
 	if err == nil && o.exitCode && len(c.Diffs) > 0 {
 		err = fault.Newf(fault.Changes, "", "builds %s and %s differ", older.Short(), newer.Short())

@@ -13,6 +13,7 @@ import (
 
 	"bakehouse/deploy"
 	"bakehouse/internal/cliapp"
+	"bakehouse/internal/ui"
 )
 
 // gcOptions is the command line of gc.
@@ -90,7 +91,7 @@ func runGC(ctx context.Context, d deps, o gcOptions) error {
 		return err
 	}
 	if o.output != cliapp.JSON {
-		if err := printRows(d.Stdout, gcRows(plan)); err != nil {
+		if err := ui.Table(d.Stdout, gcRows(plan)); err != nil {
 			return err
 		}
 	}

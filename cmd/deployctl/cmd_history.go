@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/internal/cliapp"
+	"bakehouse/internal/ui"
 	"bakehouse/release"
 )
 
@@ -74,7 +75,7 @@ func runHistory(ctx context.Context, d deps, o historyOptions) error {
 	for _, s := range past {
 		rows = append(rows, []string{fmt.Sprint(s.Serial), s.Build.Short(), stamp(s.PromotedAt, s.PromotedBy), s.liveFor(d.now())})
 	}
-	return printRows(d.Stdout, rows)
+	return ui.Table(d.Stdout, rows)
 }
 
 // liveFor says how long a state lasted.

@@ -16,6 +16,7 @@ import (
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 )
 
 // hostOptions says where hosts are looked for, and which are wanted.
@@ -116,7 +117,7 @@ func runHosts(ctx context.Context, d deps, o hostOptions) error {
 	if o.output == cliapp.JSON {
 		err = printJSON(d.Stdout, s)
 	} else {
-		err = printRows(d.Stdout, hostRows(s))
+		err = ui.Table(d.Stdout, hostRows(s))
 	}
 	if err == nil && !(o.allowEmpty && len(s.Hosts) == 0 && len(o.wish.Only) == 0) {
 		err = s.Refuse()

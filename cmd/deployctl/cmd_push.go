@@ -76,7 +76,7 @@ func runPush(ctx context.Context, d deps, o pushOptions) error {
 // push returns a result without a build when nothing was pushed; with one and
 // an error, the build was pushed and is not live.
 func push(ctx context.Context, d deps, o pushOptions) (pushResult, error) {
-	report := d.reporter(o.common)
+	report := d.Reporter(o.output, d.now)
 	defer report.Close()
 	p, err := d.publisher(ctx, o.common, report)
 	if err != nil {

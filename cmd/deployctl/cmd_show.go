@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -13,6 +11,7 @@ import (
 	"bakehouse/deploy"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 	"bakehouse/release"
 )
 
@@ -72,7 +71,7 @@ func showBuild(ctx context.Context, d deps, o showOptions, p *deploy.Publisher) 
 	if o.output == cliapp.JSON {
 		return printJSON(d.Stdout, m)
 	}
-	return printRows(d.Stdout, manifestRows(m))
+	return ui.Table(d.Stdout, manifestRows(m))
 }
 
 func showChannel(ctx context.Context, d deps, o showOptions, p *deploy.Publisher) error {
@@ -91,7 +90,7 @@ func showChannel(ctx context.Context, d deps, o showOptions, p *deploy.Publisher
 	if c.Rollout != "" {
 		rows = append(rows, []string{"rollout", c.Rollout + " (by pull)"})
 	}
-	return printRows(d.Stdout, append(rows, manifestRows(live.Manifest)...))
+	return ui.Table(d.Stdout, append(rows, manifestRows(live.Manifest)...))
 }
 
 func showChannels(ctx context.Context, d deps, o showOptions, p *deploy.Publisher) error {
@@ -115,7 +114,7 @@ func showChannels(ctx context.Context, d deps, o showOptions, p *deploy.Publishe
 	if o.output == cliapp.JSON {
 		return printJSON(d.Stdout, all)
 	}
-	return printRows(d.Stdout, rows)
+	return ui.Table(d.Stdout, rows)
 }
 
 func manifestRows(m release.Manifest) [][]string {
@@ -140,22 +139,4 @@ func stamp(at time.Time, by string) string {
 		text += " by " + by
 	}
 	return text
-}
-
-// printRows aligns columns.
-func printRows(w io.Writer, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(tw, "\t")
-			}
-			fmt.Fprint(tw, cell)
-		}
-		fmt.Fprintln(tw)
-	}
-	if err := tw.Flush(); err != nil {
-		return fmt.Errorf("printing result: %w", err)
-	}
-	return nil
 }

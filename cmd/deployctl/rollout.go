@@ -11,6 +11,7 @@ import (
 	"bakehouse/deploy"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 )
 
 // releaseTimeout bounds giving the lease back after an interrupt.
@@ -32,7 +33,7 @@ type rolling struct {
 }
 
 func runRollout(ctx context.Context, d deps, o rolloutOptions) (err error) {
-	reporter := d.reporter(o.common)
+	reporter := d.Reporter(o.output, d.now)
 	defer reporter.Close()
 	w := &rolling{d: d, o: o, board: board{reporter}}
 	if w.p, err = d.publisher(ctx, o.common, nil); err != nil {
@@ -236,7 +237,7 @@ func (w *rolling) print() error {
 			rows = append(rows, []string{wave.Name, h.Instance, h.Addr, h.Zone, string(h.State), dash(h.Problem)})
 		}
 	}
-	return printRows(w.d.Stdout, append(rows, []string{r.Summary()}))
+	return ui.Table(w.d.Stdout, append(rows, []string{r.Summary()}))
 }
 
 // write writes a report to a file, when one is named.

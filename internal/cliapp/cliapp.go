@@ -21,12 +21,14 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/internal/fault"
+	"bakehouse/internal/ui"
 )
 
 // Process is what a tool sees of the process it runs in; tests hand in their own.
@@ -41,6 +43,13 @@ type Process struct {
 // NoColor reports whether the user asked for plain output by NO_COLOR
 // (https://no-color.org: any non-empty value).
 func (p Process) NoColor() bool { return p.Getenv("NO_COLOR") != "" }
+
+// Reporter prints progress on stderr; the caller closes it.
+func (p Process) Reporter(o Output, now func() time.Time) *ui.Reporter {
+	mode := map[Output]ui.Mode{Plain: ui.Plain, JSON: ui.JSON}[o]
+	return ui.New(ui.Options{Out: p.Stderr, Mode: mode, Terminal: IsTerminal(p.Stderr) && p.Getenv("TERM") != "dumb", NoColor: p.NoColor(), Now: now,
+		Width: func() int { return Columns(p.Stderr) }})
+}
 
 // IsTerminal reports whether w is a file that is a terminal.
 func IsTerminal(w io.Writer) bool {
@@ -103,7 +112,7 @@ func Run(ctx context.Context, p Process, app *cli.App, signals <-chan os.Signal)
 	if *asJSON {
 		printJSON(p.Stderr, err)
 	} else {
-		printError(p.Stderr, app.Name, err)
+		ui.PrintError(p.Stderr, app.Name, err)
 	}
 	return fault.ExitCode(err)
 }

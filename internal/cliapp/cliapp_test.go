@@ -163,7 +163,9 @@ func TestErrorsKeepTheirKindAndNextStep(t *testing.T) {
 func TestWhatWasLeftBehindIsListedWhole(t *testing.T) {
 	t.Parallel()
 	list := "cleaning up:" + strings.Repeat("\n  i-1 remains", 9)
-	act := func(*cli.Context) error { return fault.New(fault.Leftover, "terminate them", errors.New(list)) }
+	act := func(*cli.Context) error {
+		return fault.New(fault.Leftover, "terminate them", errors.New("\x1b[31m"+list))
+	}
 	if r := run(act, nil, "fail"); r.code != 7 || r.stderr != "tool: error: "+list+"\n  next: terminate them\n" {
 		t.Errorf("code %d, printed\n%s", r.code, r.stderr)
 	}

@@ -11,26 +11,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"bakehouse/internal/fault"
-	"bakehouse/internal/ui"
 )
 
 // Usagef makes a usage error (exit code 2). Without a next step of its own it
 // is printed with a pointer to the command's --help.
 func Usagef(format string, args ...any) error {
 	return fault.Newf(fault.Usage, "", format, args...)
-}
-
-// printError prints err in at most five lines; but an error that says what was
-// left behind is printed whole, because that list is what remains to be done.
-func printError(w io.Writer, tool string, err error) {
-	if fault.KindOf(err) != fault.Leftover {
-		ui.PrintError(w, tool, err)
-		return
-	}
-	fmt.Fprintf(w, "%s: error: %s\n", tool, strings.TrimSpace(err.Error()))
-	if next := fault.NextOf(err); next != "" {
-		fmt.Fprintf(w, "  next: %s\n", next)
-	}
 }
 
 // printJSON writes err as one JSON line, for --output json.

@@ -12,7 +12,8 @@ import (
 const maxErrorLines = 5
 
 // PrintError prints err as "TOOL: error: …", and its next step, if it has one,
-// as "  next: …": at most five lines in all. A nil err prints nothing.
+// as "  next: …": at most five lines in all, but whole when it says what was left
+// behind, because that list is what remains to be done. A nil err prints nothing.
 func PrintError(w io.Writer, tool string, err error) {
 	if err != nil {
 		_, _ = io.WriteString(w, errorText(tool, err))
@@ -30,7 +31,7 @@ func errorText(tool string, err error) string {
 	if next != "" {
 		room--
 	}
-	if len(lines) > room {
+	if len(lines) > room && fault.KindOf(err) != fault.Leftover {
 		more := len(lines) - room + 1
 		lines = append(lines[:room-1], fmt.Sprintf("… and %d more lines", more))
 	}

@@ -245,7 +245,8 @@ func TestPrintErrorIsShort(t *testing.T) {
 		{fault.Newf(fault.Usage, "create it", "opening x"), "tool: error: opening x\n  next: create it\n"},
 		{errors.New("a\nb"), "tool: error: a\n  b\n"},
 		{many, "tool: error: 3 errors occurred:\n  * a\n  * b\n  * c\n  … and 2 more lines\n"},
-		{fault.New(fault.Leftover, "run sweep", many), "tool: error: 3 errors occurred:\n  * a\n  * b\n  … and 3 more lines\n  next: run sweep\n"},
+		{fault.New(fault.Check, "run sweep", many), "tool: error: 3 errors occurred:\n  * a\n  * b\n  … and 3 more lines\n  next: run sweep\n"},
+		{fault.New(fault.Leftover, "run sweep", many), "tool: error: 3 errors occurred:\n  * a\n  * b\n  * c\n  * d\n  * e\n  next: run sweep\n"},
 	}
 	for _, c := range cases {
 		var out bytes.Buffer
