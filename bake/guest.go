@@ -47,7 +47,10 @@ type tail struct {
 	partial []byte
 }
 
-const tailLines = 40
+const (
+	tailLines = 40
+	maxLine   = 64 << 10 // bytes; a longer line is cut in two
+)
 
 // Write splits what comes into lines.
 func (t *tail) Write(b []byte) (int, error) {
@@ -55,6 +58,9 @@ func (t *tail) Write(b []byte) (int, error) {
 	for {
 		i := bytes.IndexByte(t.partial, '\n')
 		if i < 0 {
+			if len(t.partial) > maxLine {
+				t.end()
+			}
 			return len(b), nil
 		}
 		t.add(string(t.partial[:i]))
@@ -62,7 +68,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	}
 }
 
-// end passes on a last line that has no newline.
+// end passes on a line that has no newline.
 func (t *tail) end() {
 	if len(t.partial) > 0 {
 		t.add(string(t.partial))

@@ -146,6 +146,24 @@ func TestTailKeepsTheEndAndDropsColours(t *testing.T) {
 	}
 }
 
+// A guest's program may print for ever without ending its line.
+func TestTailKeepsNoLineWithoutEnd(t *testing.T) {
+	t.Parallel()
+	passed := 0
+	w := &tail{pass: func(l string) { passed += len(l) }}
+	for range 100 {
+		if _, err := w.Write(bytes.Repeat([]byte("."), 10_000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := len(w.partial); kept > maxLine {
+		t.Errorf("%d bytes are kept", kept)
+	}
+	if w.end(); passed != 1_000_000 {
+		t.Errorf("%d bytes were passed on", passed)
+	}
+}
+
 func TestClientRB(t *testing.T) {
 	t.Parallel()
 	f := newFakes(t)
