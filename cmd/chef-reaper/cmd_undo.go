@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -40,17 +41,17 @@ func startUndo(c *cli.Context, d deps) error {
 		return listRuns(c, d, o, w)
 	}
 	done, err := w.reaper.Undo(c.Context, w.restorer, reap.Undo{Run: c.Args().First(), Names: c.Args().Tail(), Hold: c.Duration("hold")})
-	if o.output == cliapp.JSON && err == nil {
-		return printJSON(d.Stdout, done)
+	if err != nil && len(done) == 0 {
+		return err
+	}
+	if o.output == cliapp.JSON {
+		return cmp.Or(err, printJSON(d.Stdout, done))
 	}
 	rows := [][]string{{"NAME", "NODE", "CLIENT"}}
 	for _, u := range done {
 		rows = append(rows, []string{u.Name, u.Node, u.Client})
 	}
-	if e := ui.Table(d.Stdout, rows); e != nil && err == nil {
-		err = e
-	}
-	return err
+	return cmp.Or(err, ui.Table(d.Stdout, rows))
 }
 
 func listRuns(c *cli.Context, d deps, o options, w world) error {

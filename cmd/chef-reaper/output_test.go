@@ -256,6 +256,14 @@ func TestUndoListsRuns(t *testing.T) {
 	}
 }
 
+func TestAnUndoThatFailsPrintsNoTableAmongJSON(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := standing(t).run("undo 20261123T120000Z-nosuch --output json")
+	if code == 0 || stdout != "" || !strings.Contains(stderr, `"exit_code"`) {
+		t.Errorf("exit %d, printed %q: %s", code, stdout, stderr)
+	}
+}
+
 // full is a device without space.
 type full struct{}
 
