@@ -3,11 +3,15 @@ package agent
 import (
 	"context"
 	"errors"
+	"io"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"bakehouse/internal/fault"
 )
 
 // TestAnyKillsEndInTheSameState kills any number of runs in a row, each after
@@ -54,6 +58,60 @@ func TestAnyKillsEndInTheSameState(t *testing.T) {
 		// A repeated answer is refused by AWS, and no harm.
 		if told := slices.Compact(slices.Clone(w.groups.told)); !slices.Equal(told, []string{signalled, saidReady}) {
 			r.Fatalf("kills after %v steps: told %q", kills, w.groups.told)
+		}
+	})
+}
+
+// TestAnyKillsInADeployEndInTheSameState kills deploys of a good and of a sick
+// build anywhere, and whatever goes on with them: another deploy, or a boot.
+func TestAnyKillsInADeployEndInTheSameState(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		w := newWorld(t)
+		w.renders()
+		lay, running := Layout{Root: filepath.Join(w.root, "srv/web")}, ""
+		w.systemctl = func(args []string, _ io.Writer) error {
+			if args[0] == "restart" { // the process keeps what was current then
+				running = string(lay.Live())
+			}
+			return nil
+		}
+		w.boot()
+		want := w.journal().Build
+		sick := rapid.Bool().Draw(r, "sick")
+		if sick {
+			w.sick("sick build")
+		} else {
+			want = string(w.push("second build"))
+		}
+		runs := []func() error{
+			func() error { return w.agent().Deploy(context.Background()) },
+			func() error { return w.agent().FirstBoot(context.Background()) },
+		}
+		said := ""
+		for _, after := range rapid.SliceOfN(rapid.IntRange(1, 9), 1, 6).Draw(r, "kills") {
+			steps, kind := 0, rapid.IntRange(0, 1).Draw(r, "run")
+			w.trace = func(p Point) error {
+				if steps++; steps == after {
+					said += string(p) + "; "
+					return errKilled
+				}
+				return nil
+			}
+			if err := runs[kind](); err != nil && !errors.Is(err, errKilled) && !(sick && fault.KindOf(err) == fault.Check) {
+				r.Fatalf("killed after %s: a run ended with %v", said, err)
+			}
+		}
+		w.trace = nil
+		if err := w.agent().Deploy(context.Background()); (err != nil) != sick {
+			r.Fatalf("killed after %s: the last deploy ended with %v", said, err)
+		}
+		if err := w.agent().FirstBoot(context.Background()); err != nil {
+			r.Fatalf("killed after %s: the next boot ended with %v", said, err)
+		}
+		j, live := w.journal(), lay.Live()
+		if string(live) != want || running != want || j.Build != want || j.LastGood != want || j.halfDeployed() || len(j.Refused) > 0 != sick || len(w.endState().Temps) > 0 {
+			r.Fatalf("killed after %s: live %s, journal %s, last good %s, deploy %s, refused %v; want %s", said, live.Short(), j.Build, j.LastGood, j.Deploy.State, j.Refused, want)
 		}
 	})
 }
