@@ -149,7 +149,7 @@ func (s *session) startFault(ctx context.Context, err error) error {
 // lastWords is what the app wrote last since it was started, in the form of
 // lastLine: a port in use, for example, is known to nobody else.
 func (s *session) lastWords(ctx context.Context) string {
-	var out bytes.Buffer
+	var out lastBytes // an entry of the journal has no bound
 	// By field and not by unit: systemd's own lines about the unit are left out.
 	args := []string{"--quiet", "--no-pager", "--output=cat", "--lines=1", fmt.Sprintf("--since=@%d", s.launched.Unix()), "_SYSTEMD_UNIT=" + s.conf.App.Unit}
 	if err := s.deps.Runner.Run(ctx, Command{Path: "journalctl", Args: args, Out: &out}); err != nil {
