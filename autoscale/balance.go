@@ -3,6 +3,8 @@ package autoscale
 import (
 	"fmt"
 	"time"
+
+	"bakehouse/internal/fault"
 )
 
 // BalanceView is what a decision about one backstop group looks at. Sizes are
@@ -14,6 +16,9 @@ type BalanceView struct {
 	Spot     BalanceCount // of the spot group
 	Desired  int          // of the backstop group, now
 	Min, Max int          // of the backstop group; Min is the on-demand base, which is there beside Target
+	// Spare is how long the backstop's own alarm lets units stand that are in
+	// excess, before it takes them away; 0 when nothing does.
+	Spare time.Duration
 	// TotalMax bounds what serves: the spot units in service and the backstop
 	// together; 0 leaves it to each group's own max.
 	TotalMax int
@@ -36,8 +41,25 @@ type BalanceRule struct {
 	// is replaced without a grace.
 	Grace time.Duration
 	// Early counts units at risk as lost already, so that others are there
-	// before they go. They still serve, and TotalMax still counts them.
+	// before they go. They still serve, and TotalMax still counts them. It ends
+	// when the hold, and a minute, are what is left of the view's Spare: longer,
+	// and the alarm would end what balance starts, again and again.
 	Early bool
+}
+
+// early is how long units at risk count beside an alarm that lets an excess
+// stand for spare; without one they count for as long as they are at risk.
+func (r BalanceRule) early(spare time.Duration) time.Duration { return spare - r.Hold - time.Minute }
+
+// CheckEarly refuses a rule that says early and leaves it no time in a pair.
+func (r BalanceRule) CheckEarly(pairs []BalancePair) error {
+	for _, p := range pairs {
+		if r.Early && p.Spare > 0 && r.early(p.Spare) <= 0 {
+			return fault.Newf(fault.Usage, "raise capacity.backstop.down_after, or lower --hold",
+				"balancing %s early: its own alarm takes an excess away after %s, which a hold of %s leaves no time for", p.Group, p.Spare, r.Hold)
+		}
+	}
+	return nil
 }
 
 // The rule of the commands. The hold stays below the 15 minutes after which
@@ -57,7 +79,9 @@ type BalanceState struct {
 	Grew    time.Time // when the target was first seen above Covered; zero when it is not
 	Since   time.Time // when the excess began; zero when there is none
 	Floor   int       // the most units that were needed since then
-	Risky   time.Time // when units at risk were first seen that nothing is to replace; zero when there are none
+	// Risky is when units at risk were first seen that nothing was to replace;
+	// zero when there are none, and nothing is left of what was started for them.
+	Risky time.Time
 }
 
 // BalanceDecision is the size that the backstop group should have, and why.
@@ -84,9 +108,9 @@ func BalanceDecide(v BalanceView, rule BalanceRule, prior BalanceState) BalanceD
 	d := BalanceDecision{Size: v.Desired, State: prior}
 	target := d.covered(v, rule)
 	missing := target - v.Spot.InService
-	atRisk, counted, end := d.risk(v, rule, missing)
-	high := v.bound(missing + atRisk)
-	low := v.bound(missing + counted - v.Spot.Starting)
+	risk := d.risk(v, rule, missing)
+	high := v.bound(missing + risk.held)
+	low := v.bound(missing + risk.counted - v.Spot.Starting)
 	d.Reasons = append(d.Reasons, v.describe())
 	if ceiling := v.ceiling(); v.Desired > ceiling {
 		d.Size = ceiling
@@ -101,11 +125,14 @@ func BalanceDecide(v BalanceView, rule BalanceRule, prior BalanceState) BalanceD
 	default:
 		d.State.Since, d.State.Floor = time.Time{}, 0
 	}
-	if !end.IsZero() && v.bound(missing+atRisk-v.Spot.Starting) > d.Size {
-		d.due(end)
-		d.Reasons = append(d.Reasons, fmt.Sprintf("the spot group has until %s to launch in the place of what is at risk", end.Format(time.TimeOnly)))
+	if !risk.grace.IsZero() && v.bound(missing+risk.held-v.Spot.Starting) > d.Size {
+		d.due(risk.grace)
+		d.Reasons = append(d.Reasons, fmt.Sprintf("the spot group has until %s to launch in the place of what is at risk", risk.grace.Format(time.TimeOnly)))
 	}
-	if wanted := v.Min + missing + counted - v.Spot.Starting; wanted > max(d.Size, v.Min) {
+	if !risk.stop.IsZero() && d.Size > v.bound(missing) {
+		d.due(risk.stop)
+	}
+	if wanted := v.Min + missing + risk.counted - v.Spot.Starting; wanted > max(d.Size, v.Min) {
 		d.Reasons = append(d.Reasons, fmt.Sprintf("%d are still missing: the limit of %d is reached", wanted-d.Size, d.Size))
 	}
 	return d
@@ -132,26 +159,49 @@ func (d *BalanceDecision) covered(v BalanceView, rule BalanceRule) int {
 	return s.Covered
 }
 
-// risk gives the units at risk as far as they hold the backstop where it is,
-// and as far as they make it grow: those count once the spot group has begun
-// to replace them, so that nothing is needed, or its grace is over. end is when
-// it is, if it is not.
-func (d *BalanceDecision) risk(v BalanceView, rule BalanceRule, missing int) (held, counted int, end time.Time) {
+// endangered is what units at risk do to a decision.
+type endangered struct {
+	held    int       // of them keep the backstop where it is
+	counted int       // of them make it grow
+	grace   time.Time // when the others will; zero: there are none
+	stop    time.Time // when none will count any more; zero: never
+}
+
+// risk says what units at risk do: they count once the spot group has begun to
+// replace them, so that nothing is needed, or its grace is over, and until
+// nothing is to spare.
+func (d *BalanceDecision) risk(v BalanceView, rule BalanceRule, missing int) endangered {
 	s, n := &d.State, v.Spot.AtRisk
 	if !rule.Early {
 		n = 0
 	}
-	if n == 0 || missing+n <= v.Spot.Starting {
+	switch needed := n > 0 && missing+n > v.Spot.Starting; {
+	case needed && s.Risky.IsZero():
+		s.Risky = v.At
+	case !needed && v.Desired <= v.bound(missing): // nothing is left of what was started early
 		s.Risky = time.Time{}
-		return n, n, time.Time{}
 	}
 	if s.Risky.IsZero() {
-		s.Risky = v.At
+		return endangered{held: n, counted: n}
 	}
-	if end = s.Risky.Add(rule.Grace); !v.At.Before(end) {
-		return n, n, time.Time{}
+	grace := s.Risky.Add(rule.Grace)
+	out := endangered{held: n}
+	if v.Spare > 0 {
+		span := rule.early(v.Spare)
+		if out.stop = grace.Add(span); span <= 0 {
+			return endangered{}
+		}
+		if !v.At.Before(out.stop) {
+			if s.Since.Before(out.stop) && !s.Since.IsZero() { // what was needed for them is no longer
+				s.Since, s.Floor = out.stop, 0
+			}
+			return endangered{}
+		}
 	}
-	return n, 0, end
+	if out.grace = grace; !v.At.Before(grace) {
+		out.grace, out.counted = time.Time{}, n
+	}
+	return out
 }
 
 // excess waits out the hold time of units that are no longer needed.

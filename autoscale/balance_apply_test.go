@@ -97,7 +97,9 @@ func (h *halves) world() BalanceWorld {
 	return BalanceWorld{Groups: h, Spot: h, Now: func() time.Time { return h.now }}
 }
 
-func pairs() []BalancePair { return []BalancePair{{"web", "web", "web-backstop", 20}} }
+func pairs() []BalancePair {
+	return []BalancePair{{Group: "web", Spot: "web", Backstop: "web-backstop", TotalMax: 20}}
+}
 
 // look observes, decides and writes.
 func (h *halves) look(t *testing.T) (BalancePlan, []BalanceOutcome, error) {

@@ -48,6 +48,7 @@ type BalancePair struct {
 	Spot     string
 	Backstop string
 	TotalMax int // the written max
+	Spare    time.Duration
 }
 
 // BalancePairs lists the groups of a file that balancing looks after, in
@@ -56,13 +57,20 @@ func BalancePairs(s Spec) ([]BalancePair, error) {
 	var out []BalancePair
 	for _, name := range s.Names() {
 		if g := s.Groups[name]; g.mode() == BackstopMode {
-			out = append(out, BalancePair{name, name, name + BackstopSuffix, val(g.Capacity.Max)})
+			out = append(out, BalancePair{name, name, name + BackstopSuffix, val(g.Capacity.Max), BalanceSpare(g)})
 		}
 	}
 	if len(out) == 0 {
 		return nil, fault.Newf(fault.Usage, "give a group capacity.mode: backstop", "balancing: the file has no group of mode backstop")
 	}
 	return out, nil
+}
+
+// BalanceSpare is how long the alarm of a written group's backstop lets an
+// excess stand: as long as it takes to be sure of it.
+func BalanceSpare(g Group) time.Duration {
+	b := val(val(g.Capacity).Backstop).settled()
+	return time.Duration(*b.Period**b.DownAfter) * time.Second
 }
 
 // BalanceSeen is one pair as AWS has it.
@@ -152,7 +160,7 @@ type told struct {
 func seen(p BalancePair, groups map[string]astypes.AutoScalingGroup, of told, now time.Time) BalanceSeen {
 	spot, backstop := groups[p.Spot], groups[p.Backstop]
 	s := BalanceSeen{Pair: p, View: BalanceView{At: now, Target: int(val(spot.DesiredCapacity)), Desired: int(val(backstop.DesiredCapacity)),
-		Min: int(val(backstop.MinSize)), Max: int(val(backstop.MaxSize)), TotalMax: p.TotalMax}}
+		Min: int(val(backstop.MinSize)), Max: int(val(backstop.MaxSize)), TotalMax: p.TotalMax, Spare: p.Spare}}
 	for _, i := range spot.Instances {
 		id := val(i.InstanceId)
 		s.View.Spot.add(i, of.noticed[id], of.atRisk != nil && of.atRisk(id))

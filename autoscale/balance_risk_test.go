@@ -123,6 +123,29 @@ func TestEarlyReturnsToItsBaseWhenTheRiskIsOver(t *testing.T) {
 	})
 }
 
+// TestEarlyLeavesTheAlarmNothingToTakeAway: whatever comes to be at risk,
+// nothing stands longer beside whole spot than the alarm lets it.
+func TestEarlyLeavesTheAlarmNothingToTakeAway(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPlay(t)
+		p.rule.Early, p.rule.Grace = true, 30*time.Second
+		p.view.Spare = p.rule.Hold + time.Duration(rapid.IntRange(1, 20).Draw(t, "minutes to spare"))*time.Minute
+		var since time.Time
+		for range rapid.IntRange(1, 300).Draw(t, "ticks") {
+			p.view.Spot.AtRisk = rapid.IntRange(0, min(2, p.view.Target)).Draw(t, "at risk")
+			if p.tick(t); p.view.Desired == p.view.Min {
+				since = time.Time{}
+			} else if since.IsZero() {
+				since = p.view.At
+			}
+			if stood := p.view.At.Sub(since); !since.IsZero() && stood > p.view.Spare {
+				t.Fatalf("it stands for %v beside whole spot; the alarm acts after %v", stood, p.view.Spare)
+			}
+		}
+	})
+}
+
 // TestDueIsWhenTimeAloneChangesTheDecision looks at the same view again: just
 // before it is due nothing differs, and then something does.
 func TestDueIsWhenTimeAloneChangesTheDecision(t *testing.T) {
@@ -131,6 +154,7 @@ func TestDueIsWhenTimeAloneChangesTheDecision(t *testing.T) {
 		p := drawPlay(t)
 		p.rule = BalanceRule{Hold: time.Duration(rapid.IntRange(1, 600).Draw(t, "hold")) * time.Second, Grace: time.Duration(rapid.IntRange(1, 60).Draw(t, "grace")) * time.Second,
 			Early: rapid.Bool().Draw(t, "early")}
+		p.view.Spare = time.Duration(rapid.IntRange(0, 20).Draw(t, "spare")) * time.Minute
 		for range rapid.IntRange(1, 30).Draw(t, "ticks") {
 			n := rapid.IntRange(0, p.view.Target).Draw(t, "in service")
 			p.view.Spot = BalanceCount{InService: n, AtRisk: rapid.IntRange(0, n).Draw(t, "at risk")}

@@ -58,6 +58,26 @@ func TestARecommendationHelpsOnlyEarly(t *testing.T) {
 	}
 }
 
+// TestEarlyAndTheAlarmsDoNotFightOverTheBackstop loses half the pools an hour
+// after it was recommended to leave them. The group's own alarm takes away what
+// stands in excess for ten minutes: what is started early must be gone by then,
+// or the two would start and end instances in turn.
+func TestEarlyAndTheAlarmsDoNotFightOverTheBackstop(t *testing.T) {
+	t.Parallel()
+	c := config(t, "constant:20", "model")
+	c.For, c.Modes, c.Early, c.Every = 4*time.Hour, []Mode{Balance}, true, 25*time.Second
+	c.Market = func(pools []Pool) (Market, error) {
+		trace := "time,pool,price,available\n"
+		for n := range pools {
+			trace += fmt.Sprintf("7200,#%d,,0\n", n+1)
+		}
+		return TraceMarket("outage.csv", text(trace), pools, Told{Notice: 2 * time.Minute, Rebalance: time.Hour})
+	}
+	if m := mustRun(t, c).Modes[0]; m.Turns > 3 {
+		t.Errorf("the backstop turned %d times: up and down early, and up for the loss", m.Turns)
+	}
+}
+
 func TestZonesEvenOutAfterALoss(t *testing.T) {
 	t.Parallel()
 	c := config(t, "constant:18", "model")

@@ -146,6 +146,7 @@ type keeper struct {
 	rule  autoscale.BalanceRule
 	state autoscale.BalanceState
 	total int
+	spare time.Duration
 }
 
 // balance lets the controller look and decide.
@@ -160,7 +161,7 @@ func (w *world) balance() {
 	atRisk := spot.leaving(spot.ready, w.setup) - away
 	d := autoscale.BalanceDecide(autoscale.BalanceView{At: w.start.Add(w.now), Target: spot.desired, Desired: backstop.desired,
 		Spot: autoscale.BalanceCount{InService: spot.serving(-1) - away, Starting: spot.launching(-1) - coming, Leaving: away + coming, AtRisk: atRisk},
-		Min:  backstop.min, Max: backstop.max, TotalMax: k.total}, k.rule, k.state)
+		Min:  backstop.min, Max: backstop.max, TotalMax: k.total, Spare: k.spare}, k.rule, k.state)
 	k.state = d.State
 	backstop.set(d.Size, w.now)
 }
@@ -190,7 +191,7 @@ func build(c Config, s *setup, mode Mode) (*world, []string, error) {
 		}
 	}
 	if mode == Balance {
-		w.keeper = &keeper{every: c.Every, rule: autoscale.BalanceRule{Hold: c.Hold, Grace: c.Grace, Early: c.Early}, total: orZero(orZero(written.Capacity).Max)}
+		w.keeper = &keeper{every: c.Every, rule: autoscale.BalanceRule{Hold: c.Hold, Grace: c.Grace, Early: c.Early}, total: orZero(orZero(written.Capacity).Max), spare: autoscale.BalanceSpare(written)}
 	}
 	return w, notes, nil
 }

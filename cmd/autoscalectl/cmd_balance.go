@@ -66,6 +66,9 @@ func balanceCommand(d deps) *cli.Command {
 			if b.pairs, err = autoscale.BalancePairs(spec); err != nil {
 				return err
 			}
+			if err := b.rule.CheckEarly(b.pairs); err != nil {
+				return err
+			}
 			clients, err := d.balance(c.Context, awscfg.Options{Region: spec.Region, Profile: o.profile, UserAgent: "bakehouse-autoscalectl/" + cliapp.Version()})
 			if err != nil {
 				return err
