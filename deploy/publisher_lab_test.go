@@ -51,12 +51,12 @@ func moto(t *testing.T) string {
 		_ = cmd.Wait()
 	})
 	endpoint := fmt.Sprintf("http://127.0.0.1:%d", port)
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if resp, err := http.Get(endpoint + "/moto-api/"); err == nil {
 			resp.Body.Close()
 			return endpoint
 		}
 	}
-	t.Fatal("moto_server did not answer within a minute")
+	t.Fatal("moto_server did not answer within five minutes")
 	return ""
 }

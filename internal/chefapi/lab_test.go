@@ -50,12 +50,12 @@ func goiardi(t *testing.T) Config {
 
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if check() {
 			return
 		}
 	}
-	t.Fatalf("waited 20 s in vain for %s", what)
+	t.Fatalf("waited 3 min in vain for %s", what)
 }
 
 func TestSemanticsOfGoiardi(t *testing.T) {

@@ -56,7 +56,7 @@ func (noMachines) Nudge()                                               {}
 
 func TestMotoKeepsTheContractButForItsGaps(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	command, err := moto.Find(ctx, t.TempDir())
 	if err != nil {

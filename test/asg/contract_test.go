@@ -34,7 +34,7 @@ type client struct {
 
 func newClient(t *testing.T, url, name string) client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &url, RetryMaxAttempts: 1, HTTPClient: &asg.Client{}, Credentials: credentials.NewStaticCredentialsProvider("A", "B", "")}
 	return client{ctx, as.NewFromConfig(cfg), ec2.NewFromConfig(cfg), cloudwatch.NewFromConfig(cfg), name}

@@ -94,7 +94,7 @@ func stateOf(t *testing.T, b *box, id string) string {
 
 func waitState(t *testing.T, b *box, id, state string) {
 	t.Helper()
-	until(t, id+" is "+state, 40*time.Second, func() bool { return stateOf(t, b, id) == state })
+	until(t, id+" is "+state, func() bool { return stateOf(t, b, id) == state })
 }
 
 // login waits until sshd lets the user in at the pinned host key.
@@ -104,7 +104,7 @@ func login(t *testing.T, b *box, id string, k keys) *ssh.Client {
 	cfg := &ssh.ClientConfig{User: "ubuntu", Auth: []ssh.AuthMethod{ssh.PublicKeys(k.user)},
 		HostKeyCallback: ssh.FixedHostKey(k.host.PublicKey())}
 	var client *ssh.Client
-	until(t, "SSH login to "+id, 60*time.Second, func() bool {
+	until(t, "SSH login to "+id, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		conn, err := b.dial(ctx, "tcp", addr)
@@ -240,7 +240,7 @@ func makeImage(t *testing.T, b *box, id string) string {
 		t.Fatal(err)
 	}
 	image := aws.ToString(out.ImageId)
-	until(t, image+" is available", 20*time.Second, func() bool {
+	until(t, image+" is available", func() bool {
 		out, err := api.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{image}})
 		return err == nil && len(out.Images) == 1 && out.Images[0].State == types.ImageStateAvailable
 	})
@@ -253,7 +253,7 @@ func TestRebootKeepsTheInstanceAndKeyPairLogsIn(t *testing.T) {
 	id := launch(t, b, "", func(in *ec2.RunInstancesInput) { in.KeyName = aws.String(company.KeyName) })
 	boot := func() string {
 		var last result
-		until(t, "lab ssh gets in", 60*time.Second, func() bool {
+		until(t, "lab ssh gets in", func() bool {
 			last = b.lab("ssh", id, "cat", "/proc/sys/kernel/random/boot_id", ";", "systemctl", "is-system-running", "--wait", ">/dev/null", ";", "uptime", "-s")
 			return last.code == 0
 		})
@@ -264,7 +264,7 @@ func TestRebootKeepsTheInstanceAndKeyPairLogsIn(t *testing.T) {
 	if _, err := ec2.NewFromConfig(b.aws()).RebootInstances(t.Context(), &ec2.RebootInstancesInput{InstanceIds: []string{id}}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the guest has booted again", 60*time.Second, func() bool {
+	until(t, "the guest has booted again", func() bool {
 		r := b.lab("exec", id, "--", "systemctl", "show", "--property=UserspaceTimestampMonotonic")
 		return r.code == 0 && r.out != first
 	})
@@ -284,7 +284,7 @@ func TestSpotInstanceWithASmallDisk(t *testing.T) {
 	})
 	waitState(t, b, id, "running")
 	var full result
-	until(t, "the guest takes commands", 20*time.Second, func() bool {
+	until(t, "the guest takes commands", func() bool {
 		full = b.lab("exec", id, "--", "fallocate", "-l", "2G", "/fill")
 		return full.code != 0 && !strings.Contains(full.err, "it is running") && strings.Contains(full.err, "fallocate")
 	})
@@ -294,16 +294,17 @@ func TestSpotInstanceWithASmallDisk(t *testing.T) {
 	if r := b.lab("spot-interrupt", id, "--action", "nap"); r.code != 2 {
 		t.Errorf("an unknown action: %+v", r)
 	}
-	b.must("spot-interrupt", id, "--after", "4s")
+	b.must("spot-interrupt", id, "--after", "1h")
 	const notice = `T=$(curl -sf -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token) && curl -sf -H "X-aws-ec2-metadata-token: $T" http://169.254.169.254/latest/meta-data/spot/instance-action`
 	var seen result
-	until(t, "the instance sees the notice", 4*time.Second, func() bool {
+	until(t, "the instance sees the notice", func() bool {
 		seen = b.lab("exec", id, "--", "sh", "-c", notice)
 		return seen.code == 0
 	})
 	if !strings.Contains(seen.out, `"terminate"`) {
 		t.Errorf("the notice is %q", seen.out)
 	}
+	b.must("spot-interrupt", id, "--after", "1s") // in the first one's place
 	waitState(t, b, id, "terminated")
 }
 

@@ -151,8 +151,12 @@ func (b *box) aws() aws.Config {
 	}
 }
 
+// patience is how long a condition of the real world may take: many times what
+// any takes on a quiet machine.
+const patience = 4 * time.Minute
+
 // until polls a condition of the real world.
-func until(t *testing.T, what string, patience time.Duration, ok func() bool) {
+func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -18,7 +18,7 @@ import (
 )
 
 // askPatience bounds a question to the lab.
-const askPatience = 10 * time.Second
+const askPatience = 30 * time.Second
 
 // environment is what `lab run` adds, as KEY=VALUE, sorted.
 func environment(p place) []string {

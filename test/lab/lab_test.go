@@ -110,11 +110,11 @@ func TestLabSurvivesItsOwnKill(t *testing.T) {
 	b := newBox(t)
 	b.must("up")
 	i := launch(t, b, "", nil)
-	until(t, "the instance runs", 20*time.Second, func() bool { return stateOf(t, b, i) == "running" })
+	until(t, "the instance runs", func() bool { return stateOf(t, b, i) == "running" })
 	if err := syscall.Kill(b.pid(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "every process is gone", 10*time.Second, func() bool {
+	until(t, "every process is gone", func() bool {
 		return !slices.ContainsFunc(traces(t, b), func(s string) bool { return strings.HasPrefix(s, "process") })
 	})
 	if out := b.must("up"); !strings.Contains(out, "swept") {
@@ -146,7 +146,7 @@ func TestLabInTheForegroundEndsWithCtrlC(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); sig == syscall.SIGINT && code != 130 {
 			t.Errorf("after Ctrl-C the exit code is %d", code)
 		}
-		until(t, "every process is gone after "+name, 10*time.Second, func() bool {
+		until(t, "every process is gone after "+name, func() bool {
 			return !slices.ContainsFunc(traces(t, b), func(s string) bool { return strings.HasPrefix(s, "process") })
 		})
 		b.must("down")
@@ -188,14 +188,21 @@ func TestLabUpRefusals(t *testing.T) {
 	assertGone(t, b)
 }
 
-func TestLabThatCannotStartLeavesNothing(t *testing.T) {
-	b := newBox(t)
-	fake := t.TempDir()
-	if err := os.WriteFile(filepath.Join(fake, "goiardi"), []byte("#!/bin/sh\necho broken >&2\nexit 1\n"), 0o755); err != nil {
-		t.Fatal(err)
+// upWith prepares an `up` whose Chef server is a script.
+func (b *box) upWith(script string) *exec.Cmd {
+	b.t.Helper()
+	fake := b.t.TempDir()
+	if err := os.WriteFile(filepath.Join(fake, "goiardi"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		b.t.Fatal(err)
 	}
 	cmd := b.start("up")
 	cmd.Env = append(cmd.Env, "PATH="+fake+":"+os.Getenv("PATH"))
+	return cmd
+}
+
+func TestLabThatCannotStartLeavesNothing(t *testing.T) {
+	b := newBox(t)
+	cmd := b.upWith("echo broken >&2; exit 1")
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "goiardi") || !strings.Contains(string(out), "broken") {
 		t.Errorf("up with a broken Chef server: %v\n%s", err, out)
@@ -206,7 +213,7 @@ func TestLabThatCannotStartLeavesNothing(t *testing.T) {
 func TestLabUpInterruptedLeavesNothing(t *testing.T) {
 	b := newBox(t)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
-		cmd := b.start("up")
+		cmd := b.upWith("exec sleep 600") // it does not come up before it is interrupted
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -222,7 +229,7 @@ func TestLabUpInterruptedLeavesNothing(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); sig == syscall.SIGINT && code != 130 {
 			t.Errorf("up after Ctrl-C: exit code %d", code)
 		}
-		until(t, "every process is gone", 10*time.Second, func() bool {
+		until(t, "every process is gone", func() bool {
 			return !slices.ContainsFunc(traces(t, b), func(s string) bool { return strings.HasPrefix(s, "process") })
 		})
 		b.must("down")
@@ -271,7 +278,7 @@ func TestLabEndsWhenAServiceDies(t *testing.T) {
 	b.must("up")
 	// Inside, so that only this lab's own processes can be meant.
 	b.lab("run", "--", "sh", "-c", `for p in /proc/[0-9]*; do grep -aq "moto[.]server" $p/cmdline && kill -9 ${p#/proc/}; done`)
-	until(t, "the lab notices", 10*time.Second, func() bool { return b.lab("status").code == 2 })
+	until(t, "the lab notices", func() bool { return b.lab("status").code == 2 })
 	if r := b.lab("status"); !strings.Contains(r.err, "died") {
 		t.Errorf("status of a dead lab: %+v", r)
 	}

@@ -30,7 +30,7 @@ import (
 var packageList string
 
 // stopPatience is how long a lab may take to end before it is killed.
-const stopPatience = 20 * time.Second
+const stopPatience = time.Minute
 
 // up brings the lab up and, unless --foreground, leaves it up.
 func up(p place, args []string) (int, error) {

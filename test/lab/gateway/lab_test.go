@@ -149,7 +149,7 @@ func newBench(t *testing.T, upstream *url.URL) *bench {
 		}
 	})
 	var cancel context.CancelFunc
-	b.ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
+	b.ctx, cancel = context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	b.url = server.URL
 	b.cfg = aws.Config{
@@ -235,7 +235,7 @@ func (b *bench) calls(action string) []gateway.Record {
 // startMoto starts the one real moto of the tests and stops it behind them.
 func startMoto(t *testing.T) *url.URL {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	command, err := moto.Find(ctx, t.TempDir())
 	if err != nil {

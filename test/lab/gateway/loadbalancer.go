@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// probeTime is how long a target may take to answer a health check.
-const probeTime = 2 * time.Second
+// probeTime is how long a target may take to answer a health check: the default
+// of an Application Load Balancer.
+const probeTime = 5 * time.Second
 
 // target is an instance's place in a target group.
 type target struct{ group, id, port string }

@@ -32,7 +32,7 @@ func freePort(t *testing.T) int {
 
 func TestStartAnswersAndStops(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	command, err := Find(ctx, t.TempDir())
 	if err != nil {
@@ -66,7 +66,7 @@ func TestStartAnswersAndStops(t *testing.T) {
 
 func TestStartReportsAProcessThatEnds(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	_, err := Start(ctx, Config{Command: []string{"false"}, Dir: t.TempDir(), Port: freePort(t), Image: base()})
 	if err == nil || !strings.Contains(err.Error(), "the process ended") {
