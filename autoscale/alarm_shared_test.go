@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	as "github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 )
 
@@ -73,5 +75,24 @@ func TestAnAlarmIsNotAGroupsForTheFirstWordOfItsName(t *testing.T) {
 	c.apply(in(strings.Replace(alarmed, "busy: {", "busy: {name: page Jo, ", 1)))
 	if got := c.actionsOf("page Jo"); !slices.Contains(got, "arn:aws:sns:a:b:page") || len(got) != 2 {
 		t.Errorf("an alarm that was there by the name that the file gives sets off %v", got)
+	}
+}
+
+func TestAFileOf2013LeavesAlarmsThatItCannotSay(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.oldTool()
+	c.apply(old)
+	out, err := c.as.PutScalingPolicy(context.Background(), &as.PutScalingPolicyInput{AutoScalingGroupName: aws.String("web"), PolicyName: aws.String("steps"), PolicyType: aws.String("StepScaling"),
+		AdjustmentType: aws.String("ChangeInCapacity"), StepAdjustments: []astypes.StepAdjustment{{MetricIntervalLowerBound: aws.Float64(0), ScalingAdjustment: aws.Int32(1)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.putAlarm("by hand", val(out.PolicyARN))
+	c.putAlarm("web||disk", "arn:aws:sns:a:b:page")
+	c.putAlarm("web|gone|M")
+	p := c.apply(old)
+	if got := summary(p); len(got) != 1 || !strings.HasPrefix(got[0], "delete alarm web|gone|M") {
+		t.Errorf("the plan of a file of 2013 touches %s", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // style tells policies apart that share no fields.
@@ -185,13 +186,23 @@ func (d *differ) alarms() {
 		d.add(PutAlarm, name, reason, f, func(ctx context.Context, r *run) error { return r.putAlarm(ctx, put) })
 	}
 	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if d.want.Alarms != nil && !kept[name] && d.live.shared(d.name, name) {
+		switch {
+		case d.want.Alarms == nil || kept[name] || !d.sayableAlarm(name, have[name]):
+		case d.live.shared(d.name, name):
 			d.release(name, have[name])
-		} else if d.want.Alarms != nil && !kept[name] {
+		default:
 			f := reversed(compare("alarms", have[name], nil))
 			d.add(DeleteAlarm, name, "the file does not have it", f, func(ctx context.Context, r *run) error { return r.deleteAlarm(ctx, name) })
 		}
 	}
+}
+
+// sayableAlarm is sayable for an alarm: 2013 had none without a policy.
+func (d *differ) sayableAlarm(name string, a Alarm) bool {
+	if a.Policy != nil {
+		return d.sayable(d.live.Policies[*a.Policy])
+	}
+	return d.spec.Version != 1 || !strings.HasPrefix(name, d.name+"||")
 }
 
 // release takes the group's policies off an alarm that stays for another group.
