@@ -1,12 +1,10 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,15 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"bakehouse/internal/awserr"
+	"bakehouse/internal/s3cond"
 	"bakehouse/release"
 )
 
 // errTaken says that a conditional write found something else than it expects.
 var errTaken = errors.New("the object is not what the condition expects")
-
-// conflictTries bounds how often a write is tried when S3 says that another
-// conditional write is under way (409).
-const conflictTries = 5
 
 // document is a small object.
 type document struct {
@@ -59,9 +54,6 @@ func (p *Publisher) readReply(ctx context.Context, key string, limit int64) (doc
 
 // write puts a small object if the one there still has etag, or, with etag
 // empty, if there is none; else it returns errTaken.
-//
-// The SDK repeats a PUT whose reply was lost, and the repeat then finds our own
-// object: the caller has to look whether that is so.
 func (p *Publisher) write(ctx context.Context, key, etag string, body []byte) error {
 	_, err := p.put(ctx, key, etag, body)
 	return err
@@ -71,34 +63,19 @@ func (p *Publisher) write(ctx context.Context, key, etag string, body []byte) er
 func (p *Publisher) put(ctx context.Context, key, etag string, body []byte) (out *s3.PutObjectOutput, err error) {
 	in := &s3.PutObjectInput{Bucket: &p.Bucket, Key: &key, ContentType: aws.String("application/json"),
 		ChecksumAlgorithm: types.ChecksumAlgorithmSha256}
-	if etag == "" {
-		in.IfNoneMatch = aws.String("*")
-	} else {
-		in.IfMatch = &etag
-	}
-	err = p.conditional(ctx, key, func() (err error) {
-		in.Body = bytes.NewReader(body)
-		out, err = p.S3.PutObject(ctx, in)
-		return err
-	})
-	return out, err
+	out, err = s3cond.Put(ctx, p.S3, p.Pause, in, etag, body)
+	return out, p.unwritten(ctx, key, err)
 }
 
-// conditional runs a conditional write, again when S3 answers 409.
-func (p *Publisher) conditional(ctx context.Context, key string, put func() error) error {
-	for try := 1; ; try++ {
-		err := put()
-		switch {
-		case err == nil:
-			return nil
-		case awserr.IsPrecondition(err), awserr.IsNotFound(err): // If-Match on an object that is gone: 404
-			return fmt.Errorf("writing s3://%s/%s: %w", p.Bucket, key, errTaken)
-		case awserr.IsConflict(err) && try < conflictTries:
-			if err := p.pause(ctx, time.Duration(try)*(100+rand.N(time.Duration(200)))*time.Millisecond); err != nil {
-				return fmt.Errorf("writing s3://%s/%s: %w", p.Bucket, key, err)
-			}
-		default:
-			return p.failed("writing", key, "s3:PutObject", err)
-		}
+// unwritten is the error of a conditional write.
+func (p *Publisher) unwritten(ctx context.Context, key string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, s3cond.ErrTaken):
+		return fmt.Errorf("writing s3://%s/%s: %w", p.Bucket, key, errTaken)
+	case err == context.Cause(ctx): // why the work ends
+		return fmt.Errorf("writing s3://%s/%s: %w", p.Bucket, key, err)
 	}
+	return p.failed("writing", key, "s3:PutObject", err)
 }

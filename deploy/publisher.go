@@ -60,20 +60,6 @@ func (p *Publisher) now() time.Time {
 	return time.Now()
 }
 
-func (p *Publisher) pause(ctx context.Context, d time.Duration) error {
-	if p.Pause != nil {
-		return p.Pause(ctx, d)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
 // step runs one step and tells Progress; detail is for the step to call.
 func (p *Publisher) step(name string, run func(detail func(string)) error) error {
 	if p.Progress == nil {

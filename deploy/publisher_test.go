@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"bakehouse/internal/fault"
+	"bakehouse/internal/s3cond"
 	"bakehouse/release"
 )
 
@@ -85,8 +86,8 @@ func TestConflictsAreTriedAgainBoundedly(t *testing.T) {
 	if err == nil || fault.KindOf(err) != fault.AWS || !strings.Contains(err.Error(), "ConditionalRequestConflict: again, please") {
 		t.Errorf("endless conflicts: %v", err)
 	}
-	if left != -1-conflictTries {
-		t.Errorf("tried %d times, want %d", -1-left, conflictTries)
+	if left != -1-s3cond.Tries {
+		t.Errorf("tried %d times, want %d", -1-left, s3cond.Tries)
 	}
 }
 

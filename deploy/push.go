@@ -21,6 +21,7 @@ import (
 
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/s3cond"
 	"bakehouse/release"
 )
 
@@ -151,12 +152,12 @@ func (p *Publisher) upload(ctx context.Context, m release.Manifest, f *os.File) 
 	}
 	key := release.ArtifactKey(m.App, m.ID)
 	err = p.step("upload", func(detail func(string)) error {
-		return p.conditional(ctx, key, func() error {
+		return p.unwritten(ctx, key, s3cond.Do(ctx, p.Pause, func() error {
 			if _, err := f.Seek(0, io.SeekStart); err != nil {
 				return err
 			}
 			return p.send(ctx, key, m.Size, f, detail)
-		})
+		}))
 	})
 	if !errors.Is(err, errTaken) {
 		return false, err

@@ -6,16 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/fault"
+	"bakehouse/internal/s3cond"
 )
 
 // S3 is the part of S3 that the store uses; *s3.Client has it.
@@ -32,10 +31,6 @@ type Bucket struct {
 	Name   string
 	Prefix string // empty, or ends in a slash
 }
-
-// conflictTries bounds how often a write is repeated that S3 answers with 409:
-// another conditional write of the same key was under way.
-const conflictTries = 5
 
 // String is the place as s3://BUCKET/PREFIX.
 func (b Bucket) String() string { return "s3://" + b.Name + "/" + b.Prefix }
@@ -60,27 +55,16 @@ func (b Bucket) Read(ctx context.Context, name string) (Document, error) {
 // Write implements Store.
 func (b Bucket) Write(ctx context.Context, name, version string, body []byte) (string, error) {
 	in := &s3.PutObjectInput{Bucket: &b.Name, Key: aws.String(b.Prefix + name), ContentType: aws.String("application/json")}
-	if version == "" {
-		in.IfNoneMatch = aws.String("*")
-	} else {
-		in.IfMatch = &version
+	out, err := s3cond.Put(ctx, b.S3, nil, in, version, body)
+	switch {
+	case err == nil:
+		return aws.ToString(out.ETag), nil
+	case errors.Is(err, s3cond.ErrTaken):
+		return b.mine(ctx, name, body)
+	case err == context.Cause(ctx): // why the run ends
+		return "", err
 	}
-	for try := 1; ; try++ {
-		in.Body = bytes.NewReader(body)
-		out, err := b.S3.PutObject(ctx, in)
-		switch {
-		case err == nil:
-			return aws.ToString(out.ETag), nil
-		case awserr.IsPrecondition(err), awserr.IsNotFound(err): // If-Match on what is gone: 404
-			return b.mine(ctx, name, body)
-		case awserr.IsConflict(err) && try < conflictTries:
-			if err := pause(ctx, time.Duration(try)*(100+rand.N(time.Duration(200)))*time.Millisecond); err != nil {
-				return "", err
-			}
-		default:
-			return "", b.failed("writing", name, "s3:PutObject", err)
-		}
-	}
+	return "", b.failed("writing", name, "s3:PutObject", err)
 }
 
 // mine settles a refused condition: the SDK repeats a PUT whose reply was
@@ -127,16 +111,4 @@ func (b Bucket) failed(doing, name, action string, err error) error {
 		return fault.Newf(fault.AWS, "allow "+action+" on "+subject+", and s3:ListBucket so that a missing object is told from a forbidden one", "%s %s: %w", doing, subject, err)
 	}
 	return fault.Newf(fault.AWS, "", "%s %s: %w", doing, subject, err)
-}
-
-// pause waits for d, or until ctx ends, whose cause it then returns.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
