@@ -126,16 +126,9 @@ type groupUpdate struct {
 	use    launchUse
 	live   Live
 	fields []Field
-}
-
-// after returns what the plan writes at path, as a number; nil for nothing.
-func (u groupUpdate) after(path string) *int32 {
-	for _, f := range u.fields {
-		if n, err := strconv.ParseInt(f.After, 10, 32); f.Path == path && err == nil {
-			return ptr(int32(n))
-		}
-	}
-	return nil
+	// desired is nil where nobody asked for one. What only has to lie in new
+	// bounds is moved there by AWS, from where demand has it by then.
+	desired *int32
 }
 
 // touches says whether a field at or below path changes.
@@ -151,7 +144,7 @@ func (r *run) updateGroup(ctx context.Context, u groupUpdate) error {
 	wanted := members(reflect.TypeFor[Group](), "", u.touches)
 	wanted["SkipZonalShiftValidation"] = wanted["AvailabilityZoneImpairmentPolicy"]
 	keep(in, wanted)
-	in.AutoScalingGroupName, in.DesiredCapacity = &r.group, u.after("capacity.desired")
+	in.AutoScalingGroupName, in.DesiredCapacity = &r.group, u.desired
 	if u.touches("network.subnets") {
 		in.VPCZoneIdentifier = joined(val(full.Network).Subnets)
 	}

@@ -37,17 +37,18 @@ func Diff(s Spec, o Observed, opt DiffOptions) (Plan, error) {
 
 // differ compares one group.
 type differ struct {
-	name   string
-	want   Group
-	live   Live
-	exists bool
-	o      Observed
-	opt    DiffOptions
-	plan   *Plan
-	spec   Spec
-	reads  []reading       // group metrics that policies and alarms of the file read
-	anew   map[string]bool // policies, by key, that are deleted and made again
-	use    launchUse       // what the group shall launch from, once launch has decided
+	name    string
+	want    Group
+	live    Live
+	exists  bool
+	o       Observed
+	opt     DiffOptions
+	plan    *Plan
+	spec    Spec
+	reads   []reading       // group metrics that policies and alarms of the file read
+	anew    map[string]bool // policies, by key, that are deleted and made again
+	desired *int32          // capacity that was asked for; one that is only out of bounds is left to AWS
+	use     launchUse       // what the group shall launch from, once launch has decided
 }
 
 // launchUse names a launch template version; an empty Version is the one that
@@ -199,7 +200,7 @@ func (d *differ) update(launch []Field) {
 	if d.live.Config != "" && len(launch) > 0 {
 		reason = "launch configurations are closed by AWS: the group moves from " + d.live.Config + " to a launch template"
 	}
-	u := groupUpdate{d.want, d.use, d.live, d.noted(fields)}
+	u := groupUpdate{d.want, d.use, d.live, d.noted(fields), d.desired}
 	d.add(UpdateGroup, d.name, reason, fields, func(ctx context.Context, r *run) error { return r.updateGroup(ctx, u) })
 }
 
@@ -221,13 +222,13 @@ func (d *differ) capacity() []Field {
 	}
 	fields := compare("capacity", plain, have)
 	low, high := *or(plain.Min, *have.Min), *or(plain.Max, *have.Max)
-	target := d.live.Desired
+	target, note := min(max(d.live.Desired, low), high), "moved by AWS into the new bounds"
 	if w := c.Desired; w != nil && (w.Enforce || d.opt.ResetCapacity) {
-		target = w.N
+		target, note = min(max(w.N, low), high), ""
+		d.desired = ptr(int32(target))
 	}
-	target = min(max(target, low), high)
 	if target != d.live.Desired {
-		fields = append(fields, Field{Path: "capacity.desired", Before: strconv.Itoa(d.live.Desired), After: strconv.Itoa(target)})
+		fields = append(fields, Field{Path: "capacity.desired", Before: strconv.Itoa(d.live.Desired), After: strconv.Itoa(target), Note: note})
 	}
 	return fields
 }

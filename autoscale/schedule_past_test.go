@@ -61,3 +61,24 @@ func (c *cloud) tick() {
 		c.t.Fatal(err)
 	}
 }
+
+// Minutes may lie between a plan and its apply: somebody reads it.
+func TestASizeThatGrewSinceThePlanIsLeft(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.apply(base)
+	s := mustParse(t, strings.Replace(base, "min: 1", "min: 2", 1))
+	p, o := c.plan(s)
+	if len(p.Changes) != 1 || !slices.ContainsFunc(p.Changes[0].Fields, func(f Field) bool { return f.Path == "capacity.desired" && f.After == "2" && f.Note != "" }) {
+		t.Errorf("the plan does not say that desired capacity moves: %v", summary(p))
+	}
+	if _, err := c.as.SetDesiredCapacity(context.Background(), &as.SetDesiredCapacityInput{AutoScalingGroupName: aws.String("web"), DesiredCapacity: aws.Int32(4)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Apply(context.Background(), c.w, o, silent{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.observe(s).Groups["web"].Desired; got != 4 {
+		t.Errorf("demand had brought the group to 4, and apply takes it to %d", got)
+	}
+}
