@@ -246,10 +246,13 @@ func (w *rolling) write(path string, report func(io.Writer) error) error {
 		return nil
 	}
 	f, err := os.Create(path)
+	if err == nil {
+		err = errors.Join(report(f), f.Close())
+	}
 	if err != nil {
 		return fault.New(fault.Unpublished, "name a file that can be written; the rollout itself is over", fmt.Errorf("writing report: %w", err))
 	}
-	return errors.Join(report(f), f.Close())
+	return nil
 }
 
 // clock is the real time.
