@@ -19,8 +19,11 @@ func IsUnseen(err error) bool {
 	if IsNotFound(err) {
 		return true
 	}
+	if Code(err) != "ValidationError" {
+		return false
+	}
 	words := strings.ToLower(err.Error())
-	return Code(err) == "ValidationError" && (strings.Contains(words, "not found") || strings.Contains(words, "does not exist"))
+	return strings.Contains(words, "not found") || strings.Contains(words, "does not exist")
 }
 
 // IsRefreshing says that AWS refuses a change of how a group launches because

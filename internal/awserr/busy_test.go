@@ -18,6 +18,7 @@ func TestWhatIsUnseenIsToldFromWhatIsWrong(t *testing.T) {
 		{&smithy.GenericAPIError{Code: "ValidationError", Message: "Max bound, 1, must be greater than or equal to min bound, 2"}, false},
 		{&smithy.GenericAPIError{Code: "InvalidLaunchTemplateName.NotFoundException"}, true},
 		{errors.New("not found"), false},
+		{nil, false},
 	} {
 		if got := IsUnseen(c.err); got != c.want {
 			t.Errorf("%v: %t", c.err, got)
