@@ -66,8 +66,6 @@ func (f *liveForm) unfinished(s *step, now time.Time) string {
 
 func (f *liveForm) info(line string, _ time.Time) string { return line + "\n" }
 
-func (f *liveForm) failed(tool string, err error, _ time.Time) string { return errorText(tool, err) }
-
 func (f *liveForm) frame(text string, running []*step, now time.Time) string {
 	var b strings.Builder
 	if f.drawn > 0 {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"bakehouse/internal/fault"
 )
 
 // plainForm is one stamped line an event, for logs of build servers.
@@ -41,8 +39,6 @@ func (plainForm) done(s *step, took time.Duration, err error, now time.Time) str
 
 func (plainForm) info(line string, now time.Time) string { return stamped(now, "%s", line) }
 
-func (plainForm) failed(tool string, err error, _ time.Time) string { return errorText(tool, err) }
-
 func (plainForm) frame(text string, _ []*step, _ time.Time) string { return text }
 
 // jsonForm is one JSON object a line.
@@ -51,15 +47,13 @@ type jsonForm struct{}
 // event is a line of jsonForm. Its keys are an interface: scripts read them.
 type event struct {
 	Time    time.Time `json:"time"`
-	Event   string    `json:"event"` // step_started, step_progress, step_log, step_done, info, error
+	Event   string    `json:"event"` // step_started, step_progress, step_log, step_done, info
 	Step    string    `json:"step,omitempty"`
 	Detail  string    `json:"detail,omitempty"`
 	Line    string    `json:"line,omitempty"`
 	OK      *bool     `json:"ok,omitempty"`      // of step_done
 	Seconds *float64  `json:"seconds,omitempty"` // of step_done
-	Error   string    `json:"error,omitempty"`
-	Next    string    `json:"next,omitempty"`      // of error: what to do now
-	Code    int       `json:"exit_code,omitempty"` // of error
+	Error   string    `json:"error,omitempty"`   // of step_done
 }
 
 func (e event) line(now time.Time) string {
@@ -94,10 +88,6 @@ func (jsonForm) done(s *step, took time.Duration, err error, now time.Time) stri
 
 func (jsonForm) info(line string, now time.Time) string {
 	return event{Event: "info", Line: line}.line(now)
-}
-
-func (jsonForm) failed(_ string, err error, now time.Time) string {
-	return event{Event: "error", Error: err.Error(), Next: fault.NextOf(err), Code: fault.ExitCode(err)}.line(now)
 }
 
 func (jsonForm) frame(text string, _ []*step, _ time.Time) string { return text }

@@ -63,7 +63,6 @@ type form interface {
 	log(s *step, line string, now time.Time) string
 	done(s *step, took time.Duration, err error, now time.Time) string
 	info(line string, now time.Time) string
-	failed(tool string, err error, now time.Time) string
 	// frame erases the live lines drawn before, puts text in their place for
 	// good, and draws the live lines of the running steps below it.
 	frame(text string, running []*step, now time.Time) string
@@ -209,17 +208,6 @@ func (r *Reporter) Info(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.write(r.form.info(clean(line), r.now()))
-}
-
-// Fail prints the error that a tool ends with: as PrintError does, or as a
-// JSON line in JSON mode. It closes the Reporter.
-func (r *Reporter) Fail(tool string, err error) {
-	r.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.write(r.form.failed(tool, err, r.now()))
-	}
 }
 
 // Close stops redrawing and leaves the terminal tidy: a step that still runs
