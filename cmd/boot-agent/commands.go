@@ -39,7 +39,8 @@ Flags, after the command:
   --retry-refused   of deploy: start the build although it was not healthy here before
 
 first-boot ends at once with 0 when it was completed for this instance id, and
-resumes when it was interrupted; the unit bakehouse-first-boot.service runs it.
+resumes when it was interrupted, as it does with an interrupted deploy; the unit
+bakehouse-first-boot.service runs it at every boot.
 deploy keeps the old release serving until the new one is whole on disk. A build
 that is not healthy in time makes room for the last good one, which is started
 again, and is refused from then on (exit code 4); status names it.
