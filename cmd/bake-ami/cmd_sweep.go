@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
-	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -171,10 +169,7 @@ func connectSweep(c *cli.Context, o sweepOptions) (s bake.Sweeper, err error) {
 	if o.noChef {
 		return s, nil
 	}
-	if o.chef.Key, err = os.ReadFile(o.keyFile); err != nil {
-		return s, fault.New(fault.Usage, "correct --chef-key (chef.client_key)", fmt.Errorf("reading the Chef client's key: %w", err))
-	}
-	s.Chef, err = chefapi.New(o.chef)
+	s.Chef, err = chefapi.Open(o.chef, o.keyFile)
 	return s, err
 }
 

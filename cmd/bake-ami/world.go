@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +22,6 @@ import (
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
-	"bakehouse/internal/fault"
 	"bakehouse/internal/host"
 )
 
@@ -64,23 +61,17 @@ func connect(ctx context.Context, o *options) (bake.World, error) {
 
 // connectChef adds the Chef server, as the operator and as others.
 func connectChef(w *bake.World, o *options) error {
-	if o.in.ChefServerURL == "" || o.client == "" || o.keyFile == "" {
-		return fault.Newf(fault.Usage, "set chef.server_url, chef.client_name and chef.client_key in bakehouse.yaml, or --chef-server, --chef-client and --chef-key",
-			"connecting to the Chef server: its URL, a client name and its key are needed")
-	}
-	key, err := os.ReadFile(o.keyFile)
+	conf := chefapi.Config{ServerURL: o.in.ChefServerURL, ClientName: o.client, CAFile: o.in.ChefCAFile, Timeout: chefTimeout}
+	server, err := chefapi.Open(conf, o.keyFile)
 	if err != nil {
-		return fault.New(fault.Usage, "correct --chef-key (chef.client_key)", fmt.Errorf("reading the Chef client's key: %w", err))
-	}
-	login := func(name string, key []byte) (*chefapi.Client, error) {
-		return chefapi.New(chefapi.Config{ServerURL: o.in.ChefServerURL, ClientName: name, Key: key, CAFile: o.in.ChefCAFile, Timeout: chefTimeout})
-	}
-	server, err := login(o.client, key)
-	if err != nil {
-		return fault.New(fault.Usage, fault.NextOf(err), err)
+		return err
 	}
 	w.Chef = server
-	w.ChefLogin = func(name string, key []byte) (bake.NodeMaker, error) { return login(name, key) }
+	w.ChefLogin = func(name string, key []byte) (bake.NodeMaker, error) {
+		as := conf
+		as.ClientName, as.Key = name, key
+		return chefapi.New(as)
+	}
 	return nil
 }
 

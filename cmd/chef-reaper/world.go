@@ -36,7 +36,7 @@ func realDeps(p cliapp.Process) deps {
 
 // connect makes all clients and asks STS, account by account, who we are.
 func connect(ctx context.Context, o options) (world, error) {
-	chef, err := connectChef(o)
+	chef, err := chefapi.Open(chefapi.Config{ServerURL: o.chef.ServerURL, ClientName: o.chef.ClientName, CAFile: o.chef.CAFile}, o.chef.ClientKey)
 	if err != nil {
 		return world{}, err
 	}
@@ -64,18 +64,6 @@ func connect(ctx context.Context, o options) (world, error) {
 		w.events = &events.Queue{SQS: sqs.NewFromConfig(cfg), URL: o.queue, Setting: "reaper.queue", Settle: settle, Now: time.Now}
 	}
 	return w, nil
-}
-
-func connectChef(o options) (*chefapi.Client, error) {
-	if o.chef.ServerURL == "" || o.chef.ClientName == "" || o.chef.ClientKey == "" {
-		return nil, fault.Newf(fault.Usage, "set chef.server_url, chef.client_name and chef.client_key in bakehouse.yaml, or --chef-server, --chef-client and --chef-key",
-			"connecting to the Chef server: its URL, a client name and its key are needed")
-	}
-	key, err := os.ReadFile(o.chef.ClientKey)
-	if err != nil {
-		return nil, fault.New(fault.Usage, "correct --chef-key (chef.client_key)", fmt.Errorf("reading the Chef client's key: %w", err))
-	}
-	return chefapi.New(chefapi.Config{ServerURL: o.chef.ServerURL, ClientName: o.chef.ClientName, Key: key, CAFile: o.chef.CAFile})
 }
 
 // sourcesOf lists what is read: all regions of all accounts, or of the

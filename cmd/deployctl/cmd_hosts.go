@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -15,7 +14,6 @@ import (
 	"bakehouse/internal/chefapi"
 	"bakehouse/internal/cliapp"
 	"bakehouse/internal/config"
-	"bakehouse/internal/fault"
 	"bakehouse/internal/ui"
 )
 
@@ -145,15 +143,7 @@ func dash(s string) string {
 
 // connectLister makes the clients that choosing hosts needs.
 func connectLister(ctx context.Context, o hostOptions) (deploy.Lister, error) {
-	if o.chef.ServerURL == "" || o.chef.ClientName == "" || o.chef.ClientKey == "" {
-		return deploy.Lister{}, fault.Newf(fault.Usage, "set chef.server_url, chef.client_name and chef.client_key in bakehouse.yaml, or --chef-server, --chef-client and --chef-key",
-			"connecting to the Chef server: its URL, a client name and its key are needed")
-	}
-	key, err := os.ReadFile(o.chef.ClientKey)
-	if err != nil {
-		return deploy.Lister{}, fault.New(fault.Usage, "correct --chef-key (chef.client_key)", fmt.Errorf("reading the Chef client's key: %w", err))
-	}
-	server, err := chefapi.New(chefapi.Config{ServerURL: strings.TrimSpace(o.chef.ServerURL), ClientName: o.chef.ClientName, Key: key, CAFile: o.chef.CAFile})
+	server, err := chefapi.Open(chefapi.Config{ServerURL: strings.TrimSpace(o.chef.ServerURL), ClientName: o.chef.ClientName, CAFile: o.chef.CAFile}, o.chef.ClientKey)
 	if err != nil {
 		return deploy.Lister{}, err
 	}
