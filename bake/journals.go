@@ -45,12 +45,17 @@ type oldBake struct {
 // readJournals reads all journals below dir; a folder that is not there holds
 // none.
 func readJournals(dir string) (map[string]oldBake, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "bakes", "*.json"))
-	if err != nil {
-		return nil, fmt.Errorf("looking for journals: %w", err)
+	dir = filepath.Join(dir, "bakes")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		return nil, fault.New(fault.Usage, "correct --state-dir", fmt.Errorf("looking for journals: %w", err))
 	}
 	all := map[string]oldBake{}
-	for _, path := range paths {
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) != ".json" {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
 		b, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
 			continue // its bake ended just now
