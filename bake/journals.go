@@ -29,10 +29,16 @@ func lockBake(journal string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the journal's lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch id := strings.TrimSuffix(filepath.Base(journal), ".json"); {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		err = fault.Newf(fault.Usage, "wait for it, or end it: bake-ami abort "+id, "locking the journal of bake %s: another process has it", id)
+	default:
+		err = fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
-	return f, nil
+	return nil, errors.Join(err, f.Close())
 }
 
 // oldBake is a bake as its journal on this machine shows it.

@@ -113,6 +113,9 @@ func TestAJournalTellsWhetherItsBakeLives(t *testing.T) {
 	if err != nil || !bakes[bakeA].alive || len(bakes[bakeA].Resources) != 1 {
 		t.Fatalf("while it runs: %+v, %v", bakes, err)
 	}
+	if _, err := openJournal(dir, Plan{BakeID: bakeA}, time.Now); fault.KindOf(err) != fault.Usage || !strings.Contains(fault.NextOf(err), "bake-ami abort "+bakeA) {
+		t.Errorf("a second process is told %v, next %q", err, fault.NextOf(err))
+	}
 	if err := j.close(); err != nil { // as when the process dies: something is left
 		t.Fatal(err)
 	}
