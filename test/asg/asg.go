@@ -36,6 +36,7 @@ type Service struct {
 	health    func(context.Context, Balanced) ([]string, error)
 	zones     []string
 	subnets   map[string]string
+	subnet    func(ctx context.Context, id string) string
 	news      []Change
 	telling   bool              // somebody tells the news
 	past      map[string]*group // deleted ones, for their activities
@@ -78,7 +79,7 @@ func New(now func() time.Time) *Service { return With(Config{Now: now}) }
 
 // With returns an empty service.
 func With(c Config) *Service {
-	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, health: c.Health, zones: c.Zones, subnets: c.Subnets,
+	s := &Service{now: c.Now, machines: c.Machines, parallel: c.Parallel, notify: c.Notify, health: c.Health, zones: c.Zones, subnets: c.Subnets, subnet: c.Subnet,
 		offers: map[Pool]Offer{}, frozen: map[string]*frost{}, past: map[string]*group{}, touched: map[string]bool{}, faults: map[string][]string{}, groups: map[string]*group{},
 		configs: map[string]*node{}, policies: map[string]*node{}, schedules: map[string]*node{}, fires: map[string]time.Time{}, hooks: map[string]*node{},
 		notices: map[string]*node{}, versions: map[string]*template{}, images: map[string]Image{}, parameters: map[string]parameter{}}

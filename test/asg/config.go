@@ -13,7 +13,10 @@ type Config struct {
 	Templates Templates         // nil: the service answers EC2's calls on launch templates and images itself
 	Zones     []string          // that exist; with none, every name is a zone
 	Subnets   map[string]string // the zones of subnets that exist; nil makes every id one
-	Parallel  int               // calls to Machines at a time; 0 means one, which keeps the order of launches
+	// Subnet is the zone of a subnet that is not among Subnets, which may have been
+	// made since; "": there is none. nil asks nobody.
+	Subnet   func(ctx context.Context, id string) string
+	Parallel int // calls to Machines at a time; 0 means one, which keeps the order of launches
 	// Notify hears every change of an instance's lifecycle, in order, with no
 	// lock held; it may call the service, but not Tick.
 	Notify func(Change)

@@ -45,6 +45,7 @@ func (r *resolver) known(ref TemplateRef) (Template, error) {
 // prepare finds the templates that a call is about, so that it can be judged
 // under the lock. What is not found is left for the call to refuse.
 func (s *Service) prepare(ctx context.Context, action string, in *node) {
+	s.findSubnets(ctx, in)
 	if s.templates.other == nil {
 		return
 	}
@@ -58,6 +59,26 @@ func (s *Service) prepare(ctx context.Context, action string, in *node) {
 	}
 	for _, ref := range refs {
 		_, _ = s.templates.resolve(ctx, ref)
+	}
+}
+
+// findSubnets asks for the subnets that a call names and nobody knows.
+func (s *Service) findSubnets(ctx context.Context, in *node) {
+	if s.subnet == nil || s.subnets == nil {
+		return
+	}
+	for _, id := range splitSubnets(in.str("VPCZoneIdentifier")) {
+		s.mu.Lock()
+		_, known := s.subnets[id]
+		s.mu.Unlock()
+		if known {
+			continue
+		}
+		if zone := s.subnet(ctx, id); zone != "" {
+			s.mu.Lock()
+			s.subnets[id] = zone
+			s.mu.Unlock()
+		}
 	}
 }
 

@@ -210,3 +210,25 @@ func health(ill *[]string) func(*asg.Config) {
 		c.Health = func(context.Context, asg.Balanced) ([]string, error) { return *ill, nil }
 	}
 }
+
+// A subnet may be younger than the service.
+func TestASubnetThatWasMadeSinceIsFound(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t, func(c *asg.Config) {
+		c.Subnets = map[string]string{"subnet-1": "us-east-1a"}
+		c.Subnet = func(_ context.Context, id string) string { return map[string]string{"subnet-2": "us-east-1b"}[id] }
+	})
+	in := func(subnet string) error {
+		return p.group(func(in *as.CreateAutoScalingGroupInput) { in.AvailabilityZones, in.VPCZoneIdentifier = nil, &subnet })
+	}
+	if err := in("subnet-3"); err == nil || !strings.Contains(err.Error(), "'subnet-3' does not exist") {
+		t.Errorf("a subnet that nobody knows: %v", err)
+	}
+	p.name = "later"
+	if err := in("subnet-2"); err != nil {
+		t.Error(err)
+	}
+	if g, err := p.describe(); err != nil || !slices.Equal(g.AvailabilityZones, []string{"us-east-1b"}) {
+		t.Errorf("zones %v, %v", g.AvailabilityZones, err)
+	}
+}

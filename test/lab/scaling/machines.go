@@ -51,6 +51,15 @@ func (m *machines) places() (zones []string, subnets map[string]string) {
 	return zones, subnets
 }
 
+// subnet is the zone of one that was made since; "" when there is none.
+func (m *machines) subnet(ctx context.Context, id string) string {
+	out, err := m.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: []string{id}})
+	if err != nil || len(out.Subnets) == 0 {
+		return ""
+	}
+	return aws.ToString(out.Subnets[0].AvailabilityZone)
+}
+
 // Launch starts one instance from a launch template or a launch configuration.
 func (m *machines) Launch(ctx context.Context, l asg.Launch) (string, error) {
 	in := &ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1)}

@@ -60,8 +60,7 @@ func New(cfg Config) *Scaling {
 	return &Scaling{cfg: cfg, regions: map[string]*region{}}
 }
 
-// Region is the service of a region, made when it is first asked for. It knows
-// the subnets that are there by then.
+// Region is the service of a region, made when it is first asked for.
 func (s *Scaling) Region(name string) http.Handler {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +82,7 @@ func (s *Scaling) open(name string) *region {
 	r.machines = &machines{ec2: ec2.NewFromConfig(cfg), groups: groups, state: s.cfg.State, known: map[string]bool{}, starting: map[string]bool{}}
 	r.targets = &targets{groups: groups, lb: elb.NewFromConfig(cfg), now: s.cfg.Now, registered: map[target]bool{}, ill: map[target]sick{}}
 	zones, subnets := r.machines.places()
-	r.service = asg.With(asg.Config{Now: s.cfg.Now, Zones: zones, Subnets: subnets, Parallel: 4, Machines: r.machines, Templates: r.machines, Health: r.targets.health,
+	r.service = asg.With(asg.Config{Now: s.cfg.Now, Zones: zones, Subnets: subnets, Subnet: r.machines.subnet, Parallel: 4, Machines: r.machines, Templates: r.machines, Health: r.targets.health,
 		Notify: func(c asg.Change) { s.cfg.Move(c.Group, c.Instance, c.Target) }})
 	return r
 }
