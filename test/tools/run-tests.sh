@@ -38,7 +38,7 @@ suites() {
 		return
 	fi
 	trap 'bin/lab down >&2' EXIT # when this script is ended in the middle
-	bin/lab run -- go test -json -count 1 -timeout 120m -tags e2e ./test/e2e
+	bin/lab run -- go test -json -count 1 -timeout 75m -tags e2e ./test/e2e
 	trap - EXIT
 	bin/lab down >&2 || broken test/lab 'the lab did not go down cleanly'
 }
