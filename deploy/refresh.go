@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
+	"bakehouse/internal/await"
 	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
@@ -134,7 +135,7 @@ func (w *Wave) set(s HostState, problem string) {
 // watched gates are asked on the way.
 func (x *Executor) watch(ctx context.Context, r *Rollout, f *Refresh, name string) (why string, err error) {
 	for {
-		now, err := x.Groups.look(ctx, f)
+		now, err := x.lookOn(ctx, f, name)
 		if err != nil {
 			return "", err
 		}
@@ -156,6 +157,22 @@ func (x *Executor) watch(ctx context.Context, r *Rollout, f *Refresh, name strin
 		}
 		if err := x.Clock.Sleep(ctx, refreshLook); err != nil {
 			return "", err
+		}
+	}
+}
+
+// lookOn asks how f's refresh stands until there is an answer. Auto Scaling
+// goes on with it in a storm of throttling, too, which is no reason to go back.
+func (x *Executor) lookOn(ctx context.Context, f *Refresh, name string) (now types.InstanceRefresh, err error) {
+	patience := await.Patience{For: await.Unanswered}
+	for {
+		now, err = x.Groups.look(ctx, f)
+		if !patience.Outlasts(x.Clock.Now(), err) {
+			return now, err
+		}
+		x.Board.StepProgress(name, awsfault.Brief(err).Error()+"; looking on")
+		if err := x.Clock.Sleep(ctx, refreshLook); err != nil {
+			return now, err
 		}
 	}
 }

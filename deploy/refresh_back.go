@@ -53,7 +53,7 @@ func (x *Executor) groupsBack(ctx context.Context, r *Rollout) error {
 // way, if any, was cancelled.
 func (x *Executor) groupBack(ctx context.Context, r *Rollout, f *Refresh, name string) (why string, err error) {
 	if !f.Back {
-		if err := x.Groups.end(ctx, f); err != nil {
+		if err := x.endForward(ctx, f, name); err != nil {
 			return "", err
 		}
 		if err := x.save(ctx, r); err != nil {
@@ -84,17 +84,22 @@ func (x *Executor) groupBack(ctx context.Context, r *Rollout, f *Refresh, name s
 	return why, err
 }
 
-// end ends the refresh forward. When Auto Scaling rolls it back by itself, f
+// endForward ends the refresh forward. When Auto Scaling rolls it back by itself, f
 // stays on its id; otherwise f has none afterwards, and a new one is needed.
-func (g Refresher) end(ctx context.Context, f *Refresh) error {
+func (x *Executor) endForward(ctx context.Context, f *Refresh, name string) error {
 	f.Back = true
 	if f.ID == "" {
 		return nil
 	}
-	now, err := g.look(ctx, f)
+	now, err := x.lookOn(ctx, f, name)
 	if err != nil {
 		return err
 	}
+	return x.Groups.end(ctx, f, now)
+}
+
+// end is endForward of a refresh that stands so now.
+func (g Refresher) end(ctx context.Context, f *Refresh, now types.InstanceRefresh) error {
 	switch now.Status {
 	case types.InstanceRefreshStatusRollbackInProgress, types.InstanceRefreshStatusRollbackSuccessful:
 		return nil
@@ -113,7 +118,7 @@ func (g Refresher) end(ctx context.Context, f *Refresh) error {
 			return awsfault.New("autoscaling:RollbackInstanceRefresh", "rolling back the refresh of group "+f.Group, err)
 		}
 	}
-	_, err = g.API.CancelInstanceRefresh(ctx, &autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &f.Group})
+	_, err := g.API.CancelInstanceRefresh(ctx, &autoscaling.CancelInstanceRefreshInput{AutoScalingGroupName: &f.Group})
 	if err != nil && awserr.Code(err) != "ActiveInstanceRefreshNotFound" {
 		return awsfault.New("autoscaling:CancelInstanceRefresh", "cancelling the refresh of group "+f.Group, err)
 	}

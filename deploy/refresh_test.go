@@ -30,6 +30,7 @@ type scaling struct {
 	calls     []string
 	bad       map[string]string // group to why its refresh forward fails
 	lost      bool              // the next start is done, but its answer is lost
+	throttled int               // looks at refreshes that are left without an answer
 	now       time.Time
 }
 
@@ -87,6 +88,10 @@ func (s *scaling) do(action, group string, form url.Values) (result, code string
 	case "DescribeAutoScalingGroups":
 		return s.describe(form.Get("AutoScalingGroupNames.member.1")), ""
 	case "DescribeInstanceRefreshes":
+		if s.throttled > 0 {
+			s.throttled--
+			return "", "Throttling"
+		}
 		return s.list(group, form.Get("InstanceRefreshIds.member.1")), ""
 	case "StartInstanceRefresh":
 		if running >= 0 {
@@ -206,6 +211,26 @@ func TestGroupsAreRefreshedSmallestFirst(t *testing.T) {
 	var junit strings.Builder
 	if err := r.JUnit(&junit); err != nil || !strings.Contains(junit.String(), `tests="6" failures="0" skipped="0"`) {
 		t.Errorf("%v\n%s", err, junit.String())
+	}
+}
+
+// Five minutes are twenty looks; the second storm is longer than that. It ends
+// the rollout where it is, to be resumed.
+func TestAStormOfThrottlingIsNoReasonToGoBack(t *testing.T) {
+	t.Parallel()
+	_, x, r, api := groups(t, Strategy{})
+	log := &boardLog{}
+	x.Board, x.Clock, api.throttled = log, &ticking{start()}, 19
+	if err := x.Run(context.Background(), r); err != nil || r.Phase != Done {
+		t.Errorf("%v, %s", err, r.Phase)
+	}
+	if text := log.String(); !strings.Contains(text, "group small: ") || !strings.Contains(text, "Throttling: refused; looking on") {
+		t.Errorf("the wait is not told:\n%s", text)
+	}
+	_, x, r, api = groups(t, Strategy{})
+	x.Clock, api.throttled = &ticking{start()}, 1000
+	if err := x.Run(context.Background(), r); fault.KindOf(err) != fault.AWS || r.Phase != Rolling || api.throttled < 1000-22 {
+		t.Errorf("%v, %s after %d looks", err, r.Phase, 1000-api.throttled)
 	}
 }
 

@@ -32,7 +32,7 @@ var rooms = []room{
 	{"agent/broker", []string{"internal/chefapi", "internal/enrol"},
 		"the other side of registering: it knows Chef and what an instance posts, never the agent's chain"},
 	{"internal/enrol", nil, "a noun between an instance and the broker"},
-	{"deploy", []string{"release", "internal/chefapi", "internal/host", "internal/s3cond"},
+	{"deploy", []string{"release", "internal/await", "internal/chefapi", "internal/host", "internal/s3cond"},
 		"deploy publishes releases and reaches hosts; it never bakes"},
 	{"reap", []string{"internal/chefapi", "internal/s3cond"}, "reap compares two lists"},
 	{"autoscale", []string{"bake/ami", "internal/nearest", "internal/yamltree"}, "autoscale speaks only to AWS, and reads on images the noun that a bake leaves there"},

@@ -63,8 +63,8 @@ func PollLong(ctx context.Context, clock Clock, p Pace, look func(context.Contex
 // ErrNotYet is what a look for something gives that may still turn up.
 var ErrNotYet = errors.New("not there yet")
 
-// Unanswered is how long EC2 may leave every look at an image without an answer:
-// it goes on making the image meanwhile.
+// Unanswered is how long AWS may leave every look at what takes minutes without
+// an answer: it goes on making the image, or refreshing the group, meanwhile.
 const Unanswered = 5 * time.Minute
 
 // Patience is how long a wait goes on although its looks get no answer: a call
