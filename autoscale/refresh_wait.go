@@ -61,12 +61,10 @@ func WaitRefreshes(ctx context.Context, w World, ids map[string]string, wish str
 	}
 }
 
-// Passing says that a failed look may well succeed the next time: AWS was too
-// busy, or no whole answer came. What AWS refuses, such as for missing rights,
-// is not passing.
-func Passing(err error) bool {
-	return awserr.IsThrottle(err) || awserr.IsLost(err) || awserr.Code(err) == ""
-}
+// Passing says that a failed look may well succeed the next time, as
+// awserr.IsPassing does; an attempt that ran out of its own time counts, too.
+// Missing rights, for one, do not pass.
+func Passing(err error) bool { return awserr.IsPassing(err) || awserr.Code(err) == "" }
 
 // refreshWait is one wait under way.
 type refreshWait struct {

@@ -10,6 +10,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -78,7 +79,7 @@ func (b Balanced) without(ctx context.Context, h Host) (release.ID, error) {
 	}
 	for until := b.Clock.Now().Add(b.Drain); ; {
 		states, err := b.states(ctx, h)
-		if err != nil && !passing(err) {
+		if err != nil && !awserr.IsPassing(err) {
 			return "", err
 		}
 		if err == nil && !anyOf(states, types.TargetHealthStateEnumDraining) || !b.Clock.Now().Before(until) {
@@ -109,7 +110,7 @@ func (b Balanced) healthy(ctx context.Context, h Host) error {
 		states, err := b.states(ctx, h)
 		bad := unhealthy(states)
 		switch {
-		case err != nil && !passing(err):
+		case err != nil && !awserr.IsPassing(err):
 			return err
 		case err != nil:
 			bad = err.Error()

@@ -177,16 +177,13 @@ func (e *SSM) run(ctx context.Context, hosts []*inBatch) error {
 			e.cancel(ctx, command)
 			return err
 		}
-		if err := e.look(ctx, command, waiting); err != nil && !passing(err) {
+		// The hosts' own time bounds how often a look may fail.
+		if err := e.look(ctx, command, waiting); err != nil && !awserr.IsPassing(err) {
 			return err
 		}
 	}
 	return nil
 }
-
-// passing says that a look may go well the next time. The hosts' own time bounds
-// how often there is one.
-func passing(err error) bool { return awserr.IsThrottle(err) || awserr.IsLost(err) }
 
 // apart runs a batch in two halves: one of its instances has ended since SSM
 // heard of it, and SendCommand refuses all for it.

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"bakehouse/internal/awserr"
 	"bakehouse/internal/awsfault"
 	"bakehouse/internal/fault"
 	"bakehouse/release"
@@ -94,7 +95,7 @@ func (e SSMByTag) Spread(ctx context.Context, s Spread) error {
 		if err == nil {
 			err = e.answers(ctx, command, seen, settled, s)
 		}
-		if passing(err) {
+		if awserr.IsPassing(err) {
 			over = false // not all may have been heard
 		} else if err != nil {
 			return err

@@ -3,8 +3,6 @@ package simulate
 import (
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,19 +22,7 @@ func TestTheSamplesLatency(t *testing.T) {
 	c := config(t, "web-day", "spot-week")
 	c.Spec, c.For, c.Answer = mustSpec(t, slow("target: 0.2, statistic: p90, relaxed: 0.12")), 2*24*time.Hour, scaling.Station{Service: 50 * time.Millisecond, Workers: 8}
 	got, _, _ := bytesOf(t, c)
-	file := filepath.Join("testdata", "latency.txt")
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the summary differs from %s (go test -update writes it anew):\n%s", file, got)
-	}
+	golden(t, "latency.txt", got)
 }
 
 // steady is a latency policy under a demand that does not change.

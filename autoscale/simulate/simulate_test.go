@@ -110,7 +110,13 @@ func TestTheSamplesSummary(t *testing.T) {
 	c := config(t, "web-day", "spot-week")
 	c.For = 7 * 24 * time.Hour
 	got, _, _ := bytesOf(t, c)
-	file := filepath.Join("testdata", "summary.txt")
+	golden(t, "summary.txt", got)
+}
+
+// golden holds a summary to a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

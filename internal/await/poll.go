@@ -80,7 +80,7 @@ type Patience struct {
 // and notes when there was an answer. Only errors of an AWS call are to be
 // given to it, not what a look found.
 func (p *Patience) Outlasts(now time.Time, err error) bool {
-	if !awserr.IsThrottle(err) && !awserr.IsLost(err) {
+	if !awserr.IsPassing(err) {
 		p.last = now
 		return false
 	}

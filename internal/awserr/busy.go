@@ -12,6 +12,10 @@ func IsBusy(err error) bool {
 	return false
 }
 
+// IsPassing says that a look told nothing and may well succeed the next time: AWS
+// was too busy, or no whole answer came. What AWS refuses is not passing.
+func IsPassing(err error) bool { return IsThrottle(err) || IsLost(err) }
+
 // IsUnseen says that a call leans on something that AWS does not see, which
 // may be because it was made a moment ago. Auto Scaling has no code for that,
 // but words in a ValidationError.

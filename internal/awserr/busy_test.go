@@ -1,6 +1,7 @@
 package awserr
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -23,6 +24,18 @@ func TestWhatIsUnseenIsToldFromWhatIsWrong(t *testing.T) {
 		if got := IsUnseen(c.err); got != c.want {
 			t.Errorf("%v: %t", c.err, got)
 		}
+	}
+}
+
+func TestWhatPassesIsToldFromARefusal(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{"Throttling": true, "InternalFailure": true, "AccessDenied": false, "ValidationError": false} {
+		if got := IsPassing(&smithy.GenericAPIError{Code: code}); got != want {
+			t.Errorf("%s: %t, want %t", code, got, want)
+		}
+	}
+	if !IsPassing(errors.New("connection reset")) || IsPassing(nil) || IsPassing(context.Canceled) {
+		t.Error("a lost reply passes; no error and the caller's own end do not")
 	}
 }
 
